@@ -1,0 +1,7 @@
+"""`python -m bpfcompat`."""
+
+import sys
+
+from bpfcompat.cli import main
+
+sys.exit(main())

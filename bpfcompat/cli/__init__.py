@@ -1,0 +1,60 @@
+"""The command line: one module a verb, imported only when the verb is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from bpfcompat.errors import BpfcompatError
+
+VERBS = {
+    "init": "write a first bpfcompat.yaml and dodo.py into this folder",
+    "run": "run this folder's bpfcompat.yaml, with exit codes for CI (doit does the same with doit's)",
+    "test-command": "run one command on a matrix of kernels",
+    "test": "the same with the long flags of the published tool",
+}
+USAGE, INTERRUPTED = 1, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but for its exit status: 2 means that a kernel failed."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise BpfcompatError(f"{message}.", f"`{self.prog} --help` lists what there is")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (docs/contract: 0, 1, 2, 130)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parse(arguments)
+        return int(options.run(options))
+    except BpfcompatError as error:
+        sys.stderr.write(f"bpfcompat: {error}\n")
+        return USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("bpfcompat: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return USAGE
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="bpfcompat", description="Does my real eBPF loader come up on this kernel?", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=_version() if "--version" in arguments else "")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for name, summary in VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        if name in arguments[:1]:
+            importlib.import_module(f"bpfcompat.cli.{name.replace('-', '_')}").configure(verb)
+    return parser.parse_args(arguments)
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    return f"bpfcompat {metadata.version('bpfcompat')}"

@@ -1,0 +1,125 @@
+"""What the running verbs share: flags, their checks, and the way from a project to an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from bpfcompat import matrix
+from bpfcompat.errors import BpfcompatError
+from bpfcompat.model import Project, Target
+
+_LATER = {"--markdown": "Markdown", "--junit": "JUnit", "--html": "HTML"}
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how to run, the same for every verb."""
+    parser.add_argument(
+        "--profile", action="append", default=[], metavar="PATTERN", help="only profiles whose id matches (repeatable)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write report.json here (default: in the work directory)"
+    )
+    for flag in _LATER:
+        parser.add_argument(flag, metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--jobs", "--concurrency", default="auto", metavar="N|auto", help="machines at once (default: auto)"
+    )
+    parser.add_argument(
+        "--timeout", default="180s", metavar="TIME", help="limit for one kernel, boot and all (default: 180s)"
+    )
+    parser.add_argument("--command-timeout", metavar="TIME", help="limit for the command (default: 60s)")
+    parser.add_argument("--boot-timeout", default="30s", metavar="TIME", help="limit for the boot (default: 30s)")
+    parser.add_argument("--force", action="store_true", help="run every kernel, whatever is stored")
+    parser.add_argument("--failed", action="store_true", help="run only what did not pass last time")
+    parser.add_argument("--offline", action="store_true", help="fetch no kernels")
+    parser.add_argument("--runner", default="vm", help=argparse.SUPPRESS)
+
+
+def duration(text: str, flag: str) -> float:
+    """Return a flag's duration in seconds; raises BpfcompatError."""
+    try:
+        value = matrix.seconds(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise BpfcompatError(
+            f"{flag} {text} is not a time limit.", f"write for instance {flag} 90s (ms, s, m and h are known)"
+        )
+    return value
+
+
+def execute(project: Project, options: argparse.Namespace, source: dict[str, str] | None = None) -> int:
+    """Run a project by the flags, write and print the reports, and return the exit code."""
+    from bpfcompat import engine, processes
+    from bpfcompat.report import gate, output
+    from bpfcompat.session import Options, Session
+
+    wanted = output.Wanted(_writable(options.out), source or {})
+    how = Options(
+        jobs=_jobs(options.jobs), force=options.force, failed=options.failed, offline=options.offline,
+        boot_seconds=duration(options.boot_timeout, "--boot-timeout"), total_seconds=duration(options.timeout, "--timeout"),
+    )  # fmt: skip
+    session = Session(_adjusted(project, options), how)
+    with processes.interruptible():
+        try:
+            run = engine.run(session, _tell)
+        except KeyboardInterrupt:
+            processes.stop_all()
+            output.write(session.finish(), wanted)
+            raise
+        finally:
+            session.close()
+    output.write(run, wanted)
+    return gate.summarize(run).exit_code
+
+
+def _adjusted(project: Project, options: argparse.Namespace) -> Project:
+    for flag, name in _LATER.items():
+        if getattr(options, flag[2:]):
+            raise BpfcompatError(f"{flag} is not there yet: this version writes no {name}.", "use --out report.json")
+    if options.runner != "vm":
+        raise BpfcompatError(
+            f"--runner {options.runner} cannot run commands; they need the machine that bpfcompat boots itself.",
+            "--runner vm",
+        )
+    if options.command_timeout:
+        limit = duration(options.command_timeout, "--command-timeout")
+        project = replace(project, checks=tuple(replace(check, timeout=limit) for check in project.checks))
+    return replace(project, matrix=matrix.select(project.matrix, options.profile))
+
+
+def _jobs(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise BpfcompatError(f"--jobs {text} is not a number of machines.", "write --jobs 4, or --jobs auto")
+    return int(text)
+
+
+def _writable(path: Path | None) -> Path | None:
+    """Refuse a report that could not be written before an hour of machines, not after."""
+    if path is None:
+        return None
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise BpfcompatError(f"--out {path} is a folder.", f"name a file in it: --out {path}/report.json")
+    if (
+        not folder.is_dir()
+        or not os.access(path if path.exists() else folder, os.W_OK)
+        or not os.access(folder, os.W_OK)
+    ):
+        raise BpfcompatError(
+            f"--out {path} cannot be written: {folder} is not a folder that is ours to write.", f"mkdir -p {folder}"
+        )
+    return path.absolute()
+
+
+def _tell(target: Target) -> None:
+    from bpfcompat.report import output
+
+    output.print_line(target, sys.stderr)

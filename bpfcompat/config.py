@@ -1,0 +1,100 @@
+"""bpfcompat.yaml -> Project."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from bpfcompat import document, matrix, schema
+from bpfcompat.document import Document, Location
+from bpfcompat.errors import BpfcompatError
+from bpfcompat.model import Check, Expectation, Matrix, Project
+
+FILE_NAME = "bpfcompat.yaml"
+WORKDIR_NAME = ".bpfcompat"
+COMMAND_BYTES_AT_MOST = 131_071
+"""Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
+
+
+def load_project(path: Path) -> Project:
+    """Read a bpfcompat.yaml.
+
+    path: the file, or the folder that it stands in.
+    Raises BpfcompatError, with file and line, for whatever is wrong with it or with the matrix that it names.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.exists():
+        raise BpfcompatError(
+            f"there is no {FILE_NAME} in {file.parent.resolve()}.", "run `bpfcompat init` to write a first one"
+        )
+    read = document.read(file)
+    if not isinstance(read.value, dict):
+        raise BpfcompatError(
+            f"{file}:1: the file must be a mapping of keys like `command:` and `matrix:`.",
+            "compare bpfcompat.yaml.example",
+        )
+    schema.check(read, "project")
+    value = read.value
+    root = file.resolve().parent
+    rows = value.get("checks") or [{key: value[key] for key in value if key not in ("matrix", "redact")}]
+    names: dict[str, int] = {}
+    for index, row in enumerate(rows):
+        if names.setdefault(row.get("name", "command"), index) != index:
+            raise BpfcompatError(
+                f"{read.where(('checks', index, 'name'))}: a second check is named '{row['name']}'.",
+                "give it another name",
+            )
+    checks = tuple(
+        _check(read, row, ("checks", index) if "checks" in value else (), root) for index, row in enumerate(rows)
+    )
+    return Project(checks, _matrix(read, root), root / WORKDIR_NAME, value.get("redact", False))
+
+
+def _matrix(read: Document, root: Path) -> Matrix:
+    value = read.value["matrix"]
+    if isinstance(value, str):
+        return matrix.load(value, root)
+    return Matrix(matrix.parse_profiles(read, value, ("matrix",), root), None, read.path.resolve())
+
+
+def _check(read: Document, row: dict[str, Any], location: Location, root: Path) -> Check:
+    refuse_long_command(row["command"], read.where((*location, "command")))
+    expect = row.get("expect", {})
+    for stream in ("stdout", "stderr", "not_stdout", "not_stderr"):
+        try:
+            re.compile(expect.get(stream, ""))
+        except re.error as error:
+            where = read.where((*location, "expect", stream))
+            raise BpfcompatError(
+                f"{where}: expect.{stream} is not a regular expression: {error}.", "escape it, or quote it with '...'"
+            ) from error
+    return Check(
+        command=row["command"],
+        name=row.get("name", "command"),
+        binary=root / row["binary"] if "binary" in row else None,
+        artifact=root / row["artifact"] if "artifact" in row else None,
+        files=tuple(root / name for name in row.get("files", ())),
+        root=root,
+        env=tuple((name, _text(value)) for name, value in sorted(row.get("env", {}).items())),
+        expect=Expectation(**expect),
+        timeout=matrix.seconds(row.get("timeout", 60)),
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def refuse_long_command(command: str, where: str) -> None:
+    """Raise BpfcompatError for a command that no kernel would accept as one operand, or that has a NUL in it."""
+    size = len(command.encode(errors="surrogateescape"))
+    if size > COMMAND_BYTES_AT_MOST:
+        raise BpfcompatError(
+            f"{where}: the command has {size:,} bytes; Linux accepts {COMMAND_BYTES_AT_MOST:,} in one operand.",
+            "put it into a script, ship that with `files: [script.sh]` and run `bash script.sh`",
+        )
+    if "\0" in command:
+        raise BpfcompatError(f"{where}: the command has a NUL character in it, which no shell can be given.")

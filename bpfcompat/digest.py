@@ -1,0 +1,36 @@
+"""Content addresses: SHA-256 of files and of canonical JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+def of_bytes(data: bytes) -> str:
+    """Return the SHA-256 of `data` in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hex; raises OSError."""
+    with path.open("rb") as file:
+        return of_stream(file)
+
+
+def of_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> str:
+    """Return the SHA-256 of what is left in `file`, copying it on the way, so that what is hashed is what is kept."""
+    hasher = hashlib.sha256()
+    while block := file.read(1 << 20):
+        hasher.update(block)
+        if copy_to is not None:
+            copy_to.write(block)
+    return hasher.hexdigest()
+
+
+def of_json(value: Any) -> str:
+    """Return the SHA-256 of a JSON value in its canonical form: sorted keys, no spaces, UTF-8."""
+    return of_bytes(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogateescape")
+    )

@@ -1,0 +1,51 @@
+"""Running a session's tasks through doit, for the ways in that are not doit itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from doit.cmd_base import ModuleTaskLoader
+from doit.doit_cmd import DoitMain
+from doit.reporter import ZeroReporter
+
+from bpfcompat import tasks
+from bpfcompat.errors import BpfcompatError
+from bpfcompat.model import Run
+from bpfcompat.session import Session
+
+
+class _Failures(ZeroReporter):  # type: ignore[misc]  # doit has no types
+    """Says nothing of what goes well; rows are told by the session."""
+
+    def add_failure(self, task: Any, fail: Any) -> None:
+        if fail.report:
+            sys.stderr.write(f"{task.name}: {fail.get_msg()}\n")
+
+
+def run(session: Session, tell: tasks.Tell = lambda _: None) -> Run:
+    """Do whatever a session still lacks and return what was found out.
+
+    tell: called with each row as it ends.
+    Raises BpfcompatError for inputs that are missing, before anything boots. KeyboardInterrupt passes through;
+    `session.finish()` then tells what is known.
+    """
+    session.check_inputs()
+    found: list[Run] = []
+
+    def task_bpfcompat() -> Iterator[tasks.Task]:
+        yield from tasks.tasks(session, found.append, tell)
+
+    config = {
+        **tasks.settings(session.project.matrix.profiles, session.options.jobs),
+        "reporter": _Failures,
+        "verbosity": 0,
+    }
+    # Without config_filenames=() doit would read the pyproject.toml of whatever folder we are called in.
+    DoitMain(ModuleTaskLoader({"DOIT_CONFIG": config, "task_bpfcompat": task_bpfcompat}), config_filenames=()).run(
+        ["run"]
+    )
+    if not found:
+        raise BpfcompatError("the run could not be finished; the lines above say why.")
+    return found[0]

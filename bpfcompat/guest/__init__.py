@@ -1,0 +1,1 @@
+"""What runs inside: init, the initramfs around it, and the payload disk."""

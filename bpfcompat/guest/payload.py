@@ -1,0 +1,170 @@
+"""The payload: the files of one check as a read-only ext4 image, made once per run and shared by all its kernels."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpfcompat import digest, host, processes
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.model import Check, Classification, Payload, Shipped
+
+MOUNT_POINT = "/bpfcompat/payload"
+SIZE_MIB = 1024
+"""Virtual size of the disk, sparse on the host. It is part of what a guest is saved with, so it is one for all."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, folder or symbolic link of the payload."""
+
+    name: str
+    """Relative to the image's root: bin/..., artifact/... or files/..."""
+    source: Path
+    mode: int
+    """Type and permissions; the latter are 0755 or 0644, because a umask is not an input."""
+
+
+def entries(check: Check) -> list[Entry]:
+    """List what a check brings, sorted by name.
+
+    Raises BpfcompatError for what is missing, is not a file, or stands outside the project.
+    """
+    found: list[Entry] = []
+    for folder, path, key in (("bin", check.binary, "binary"), ("artifact", check.artifact, "artifact")):
+        if path is not None:
+            _refuse_non_file(path, key)
+            found.append(Entry(f"{folder}/{path.name}", path, stat.S_IFREG | (0o755 if key == "binary" else 0o644)))
+    for path in check.files:
+        inside = Path(os.path.normpath(path))
+        if not inside.is_relative_to(check.root) or inside == check.root:
+            raise BpfcompatError(
+                f"files: {path} is not below {check.root}.", "copy it there, or move bpfcompat.yaml up"
+            )
+        if not os.path.lexists(inside):
+            raise BpfcompatError(f"files: {path} does not exist.", "create it, or remove it from `files:`")
+        parts = inside.relative_to(check.root).parents
+        found += [
+            Entry(f"files/{parent}", check.root / parent, stat.S_IFDIR | 0o755) for parent in parts if parent.parts
+        ]
+        found += _walk(inside, check.root)
+    return sorted({entry.name: entry for entry in found}.values(), key=lambda entry: entry.name)
+
+
+def _refuse_non_file(path: Path, key: str) -> None:
+    if path.is_dir():
+        raise BpfcompatError(f"{key}: {path} is a folder.", f"name the file in it, for instance `{key}: {path}/loader`")
+    if not path.exists():
+        raise BpfcompatError(f"{key}: {path} does not exist.", "build it first, or correct the path")
+    if not path.is_file():
+        raise BpfcompatError(f"{key}: {path} is not a regular file.")
+
+
+def _walk(path: Path, root: Path) -> Iterator[Entry]:
+    status = path.lstat()
+    name = f"files/{path.relative_to(root)}"
+    if stat.S_ISDIR(status.st_mode):
+        yield Entry(name, path, stat.S_IFDIR | 0o755)
+        for child in path.iterdir():
+            yield from _walk(child, root)
+    elif stat.S_ISLNK(status.st_mode):
+        yield Entry(name, path, stat.S_IFLNK | 0o777)
+    elif stat.S_ISREG(status.st_mode):
+        yield Entry(name, path, stat.S_IFREG | (0o755 if status.st_mode & 0o100 else 0o644))
+    else:
+        raise BpfcompatError(f"files: {path} is neither a file, a folder nor a link.", "remove it from `files:`")
+
+
+_Content = tuple[str, int]
+"""A file's SHA-256 or a link's target, and its size in bytes."""
+
+
+def measure(check: Check) -> Payload:
+    """Return a check's payload by what its files hold right now, without an image; raises BpfcompatError."""
+    found = entries(check)
+    try:
+        return _payload(check, found, {entry.name: _content(entry) for entry in found})
+    except OSError as error:
+        raise BpfcompatError(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
+def _content(entry: Entry) -> _Content:
+    if stat.S_ISREG(entry.mode):
+        return digest.of_file(entry.source), entry.source.stat().st_size
+    return str(entry.source.readlink()) if stat.S_ISLNK(entry.mode) else "", 0
+
+
+def _payload(check: Check, found: list[Entry], contents: dict[str, _Content], image: Path | None = None) -> Payload:
+    def shipped(folder: str, path: Path | None) -> Shipped | None:
+        if path is None:
+            return None
+        name = f"{folder}/{path.name}"
+        return Shipped(f"{MOUNT_POINT}/{name}", path.name, *contents[name])
+
+    return Payload(
+        digest=digest.of_json([[entry.name, entry.mode, contents[entry.name][0]] for entry in found]),
+        binary=shipped("bin", check.binary),
+        artifact=shipped("artifact", check.artifact),
+        empty=not found,
+        image=image,
+    )
+
+
+def stage(check: Check, folder: Path) -> Payload:
+    """Copy a check's files, hash the copies, and make the image of exactly these.
+
+    folder: new, for this check and run alone.
+    Raises BpfcompatError for missing files, NoVerdict (STAGING_FAILURE) if the image cannot be made.
+    """
+    found = entries(check)
+    tree = folder / "tree"
+    tree.mkdir(parents=True)
+    try:
+        contents = {entry.name: _copy(entry, tree / entry.name) for entry in found}
+        image = folder / "payload.ext4"
+        _make_image(tree, image) if found else _make_empty(image)
+    except OSError as error:
+        raise NoVerdict(Classification.STAGING_FAILURE, f"the payload cannot be staged: {error}.") from error
+    finally:
+        shutil.rmtree(tree, ignore_errors=True)
+    return _payload(check, found, contents, image)
+
+
+def _copy(entry: Entry, target: Path) -> _Content:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if stat.S_ISDIR(entry.mode):
+        target.mkdir(exist_ok=True)
+        return "", 0
+    if stat.S_ISLNK(entry.mode):
+        link = entry.source.readlink()
+        target.symlink_to(link)
+        return str(link), 0
+    with entry.source.open("rb") as source, target.open("xb") as copy:
+        content = digest.of_stream(source, copy)
+    target.chmod(stat.S_IMODE(entry.mode))
+    return content, target.stat().st_size
+
+
+def _make_empty(image: Path) -> None:
+    with image.open("xb") as file:
+        file.truncate(SIZE_MIB << 20)
+
+
+def _make_image(tree: Path, image: Path) -> None:
+    try:
+        processes.check(
+            [
+                host.program("mke2fs"), "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-O", "^has_journal,^resize_inode",
+                "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", "-d", str(tree), str(image), f"{SIZE_MIB}M",
+            ],
+            doing="making the payload disk",
+            hint=f"its files must fit into {SIZE_MIB} MiB",
+        )  # fmt: skip
+    except NoVerdict:
+        raise
+    except BpfcompatError as error:
+        raise NoVerdict(Classification.STAGING_FAILURE, error.message, error.hint) from error

@@ -1,0 +1,82 @@
+"""What this machine has: programs, memory, processors."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from bpfcompat import atomic, processes
+from bpfcompat.errors import BpfcompatError
+
+PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mke2fs": "e2fsprogs",
+    "gcc": "gcc libc6-dev",
+    "bash-static": "bash-static",
+    "busybox": "busybox-static",
+}
+
+
+def cache_folder() -> Path:
+    """Return the folder that all projects share: $BPFCOMPAT_CACHE, else bpfcompat below $XDG_CACHE_HOME or ~/.cache."""
+    chosen = os.environ.get("BPFCOMPAT_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(chosen).absolute() if chosen else Path(base).absolute() / "bpfcompat"
+
+
+@functools.cache
+def program(name: str) -> str:
+    """Return the path of a program; raises BpfcompatError with the command that installs it."""
+    # mke2fs stands in /sbin, which is not in the PATH of a Debian user.
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
+    if not found:
+        raise BpfcompatError(f"the program {name} is not installed.", f"apt-get install {PACKAGES.get(name, name)}")
+    return found
+
+
+ACCELERATOR = "tcg"
+
+
+@functools.cache
+def qemu_version() -> str:
+    """Return the version text of the installed QEMU, asked once per binary; empty if there is none."""
+    try:
+        binary = Path(program("qemu-system-x86_64")).resolve()
+    except BpfcompatError:
+        return ""
+    status = binary.stat()
+    stamp = [str(binary), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    memo = cache_folder() / "qemu.json"
+    try:
+        known = json.loads(memo.read_bytes())
+        if known["binary"] == stamp:
+            return str(known["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    said = processes.check([str(binary), "--version"], doing="asking QEMU for its version").decode(errors="replace")
+    version = re.search(r"version (\S+(?: \(.*\))?)", said)
+    found = version[1] if version else said.splitlines()[0]
+    atomic.write_json(memo, {"binary": stamp, "version": found})
+    return found
+
+
+def memory_available_mib() -> int:
+    """Return the memory that new programs can have, in MiB (MemAvailable)."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return 1024
+
+
+def jobs(guest_mib: int) -> int:
+    """Return how many guests can run at once: one a processor, as long as memory lasts.
+
+    guest_mib: MiB of the largest guest.
+    """
+    processors = len(os.sched_getaffinity(0))
+    # QEMU itself takes about 60 MiB beside the guest's memory (7.2, q35).
+    return max(1, min(processors, int(memory_available_mib() * 0.8) // (guest_mib + 64)))

@@ -1,0 +1,54 @@
+"""Project -> jobs, and the content key of each."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from typing import Any
+
+from bpfcompat import digest
+from bpfcompat.console import PROTOCOL
+from bpfcompat.model import Job, Kernel, Payload, Project
+from bpfcompat.qemu import Machine
+
+KEY_FORMAT = 1
+
+
+def plan(project: Project) -> tuple[Job, ...]:
+    """Return every check on every profile, in the order of the matrix."""
+    several = len(project.checks) > 1
+    return tuple(
+        Job(check, profile, f"{profile.id}/{check.name}" if several else profile.id)
+        for profile in project.matrix.profiles
+        for check in project.checks
+    )
+
+
+def key_parts(job: Job, kernel: Kernel, initramfs: str, payload: Payload, machine: Machine) -> dict[str, Any]:
+    """Return everything that shapes a job's verdict, by names that a user knows.
+
+    Not in it: times, paths and file names on this machine, time limits, the version of this package.
+    """
+    return {
+        "key format": KEY_FORMAT,
+        "protocol": PROTOCOL,
+        "kernel image": kernel.image_sha256,
+        "kernel modules": kernel.modules_sha256,
+        "initramfs": initramfs,
+        "architecture": platform.machine(),
+        "kernel command line": machine.kernel_command_line,
+        "memory": machine.memory,
+        "cpus": machine.cpus,
+        "accelerator": machine.accelerator,
+        "command": job.check.command,
+        "environment": dict(job.check.env),
+        "payload": payload.digest,
+        "binary": payload.binary.path if payload.binary else None,
+        "artifact": payload.artifact.path if payload.artifact else None,
+        "expectation": asdict(job.check.expect),
+    }
+
+
+def key(parts: dict[str, Any]) -> str:
+    """Return the content key, hex."""
+    return digest.of_json(parts)

@@ -1,0 +1,117 @@
+"""The kernel store: content-addressed folders shared by all projects, and pins from names to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpfcompat import atomic, digest
+from bpfcompat.errors import NoVerdict
+from bpfcompat.kernels import modules
+from bpfcompat.model import Classification, Kernel
+
+GUEST_MODULES = ("virtio_pci", "virtio_blk", "ext4")
+"""What the guest needs to mount its payload. All Debian cloud kernels from 5.10 to 7.3 have virtio_blk as a module."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A kernel's files as a source found them."""
+
+    image: Path
+    version: str
+    modules: Path | None = None
+    """The folder that holds `kernel/`, or whatever tree of .ko files there is."""
+    config: Path | None = None
+    watched: tuple[Path, ...] = ()
+    """Files of the user's whose change means another kernel; archives do not change."""
+
+
+def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
+    """Copy a kernel into the store, pin `address` to it and return it; raises NoVerdict if it cannot be booted."""
+    _refuse_foreign_image(fetched.image, source)
+    stamps = _stamps(fetched.watched)
+    needed = modules.closure(fetched.modules, GUEST_MODULES) if fetched.modules else []
+    contents = [(path.name.split(".ko")[0], modules.content(path)) for path in needed]
+    image_sha256 = digest.of_file(fetched.image)
+    modules_sha256 = digest.of_json([[name, digest.of_bytes(data)] for name, data in contents])
+    identity = digest.of_json([image_sha256, modules_sha256])
+    target = cache / "kernels" / identity
+    if not _read(target, source):
+        with atomic.folder(target) as folder:
+            with fetched.image.open("rb") as image, (folder / "vmlinuz").open("wb") as copy:
+                if digest.of_stream(image, copy) != image_sha256:
+                    raise NoVerdict(
+                        Classification.KERNEL_UNAVAILABLE, f"{fetched.image} changed while it was read.", "run again"
+                    )
+            (folder / "modules").mkdir()
+            for index, (name, data) in enumerate(contents):
+                (folder / "modules" / f"{index:02}-{name}.ko").write_bytes(data)
+            if fetched.config:
+                (folder / "config").write_bytes(fetched.config.read_bytes())
+            described = {"version": fetched.version, "image_sha256": image_sha256, "modules_sha256": modules_sha256}
+            atomic.write_json(folder / "kernel.json", described)
+    pin = {"address": address, "source": source, "kernel": identity, "version": fetched.version, "watched": stamps}
+    atomic.write_json(_pin_path(cache, address), pin)
+    kernel = pinned(cache, address)
+    if kernel is None:
+        raise NoVerdict(Classification.KERNEL_UNAVAILABLE, f"{source} changed while it was read.", "run again")
+    return kernel
+
+
+def pinned(cache: Path, address: str) -> Kernel | None:
+    """Return the kernel that `address` is pinned to, or None."""
+    try:
+        pin = json.loads(_pin_path(cache, address).read_text())
+        if pin["watched"] != _stamps(Path(name) for name in pin["watched"]):
+            return None
+        return _read(cache / "kernels" / pin["kernel"], pin["source"], pin["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # absent, torn or foreign: fetched anew
+
+
+def unpin(cache: Path, address: str) -> None:
+    """Forget what `address` is pinned to."""
+    _pin_path(cache, address).unlink(missing_ok=True)
+
+
+def _pin_path(cache: Path, address: str) -> Path:
+    return cache / "pins" / f"{digest.of_bytes(address.encode(errors='surrogateescape'))[:32]}.json"
+
+
+def _read(folder: Path, source: str, version: str | None = None) -> Kernel | None:
+    try:
+        described = json.loads((folder / "kernel.json").read_text())
+        return Kernel(
+            source=source,
+            version=version or described["version"],
+            image=folder / "vmlinuz",
+            image_sha256=described["image_sha256"],
+            modules=tuple(sorted((folder / "modules").iterdir())),
+            modules_sha256=described["modules_sha256"],
+        )
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _stamps(paths: Iterable[Path]) -> dict[str, list[int]]:
+    """What tells two states of a file apart without reading it; a change time cannot be set back, unlike an mtime."""
+    found = ((path, path.stat()) for path in paths)
+    return {
+        str(path): [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino] for path, status in found
+    }
+
+
+def _refuse_foreign_image(image: Path, source: str) -> None:
+    with image.open("rb") as file:
+        head = file.read(0x206)
+    # Documentation/arch/x86/boot.rst: "HdrS" at 0x202 marks a bzImage. An ELF vmlinux is entered by PVH.
+    if head[0x202:0x206] == b"HdrS" or (head[:4] == b"\x7fELF" and head[18:20] == b"\x3e\x00"):
+        return
+    raise NoVerdict(
+        Classification.KERNEL_UNAVAILABLE,
+        f"{source} is not an x86-64 Linux kernel image.",
+        "name the bzImage or vmlinux of a build, for instance path:arch/x86/boot/bzImage",
+    )

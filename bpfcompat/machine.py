@@ -1,0 +1,267 @@
+"""A guest from its first instruction to its last: QEMU started, driven over its ports, and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shlex
+import socket
+import subprocess
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from bpfcompat import processes, qemu
+from bpfcompat.console import JOB_WINDOW, ConnectionEnded, Control, Line, Streams
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.model import Check, Classification, Observed, Outcome, OutcomeKind, Payload, Stream
+from bpfcompat.qmp import Monitor, MonitorError
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "TERM": "dumb",
+    "LANG": "C.UTF-8",
+}
+"""The same on every kernel; a check's `env:` comes on top, and nothing of the host's."""
+
+TAIL_BYTES = 4096
+_STREAM_KEPT = 256 * 1024  # as KEPT in init.c
+_ALIVE_SECONDS = 2.0
+_DRAIN_SECONDS = 30.0  # the serial port carries 0.5 MB/s under emulation, and at most 1 MB is left to carry
+
+
+class Guest:
+    """A running machine. A context manager: at its end the machine is gone, whatever happened."""
+
+    def __init__(self, arguments: Callable[[Sequence[int], int], list[str]], folder: Path) -> None:
+        """Start QEMU.
+
+        arguments: (file descriptors of the serial ports, that of the monitor) -> QEMU's argument list.
+        folder: where console.log, stdout.log, stderr.log and qemu.log are written.
+        Raises NoVerdict (HOST_FAILURE) if QEMU cannot be started.
+        """
+        self.folder = folder
+        self.nonce = secrets.token_hex(16)
+        # Connected pairs rather than sockets with names: QEMU inherits its ends, there is no folder to clean up, no
+        # 108-byte limit, and when we are gone it reads end of file.
+        pairs = [socket.socketpair() for _ in range(len(qemu.SERIAL_PORTS) + 1)]
+        ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        self._sockets = ours
+        try:
+            self.arguments = arguments([end.fileno() for end in theirs[:-1]], theirs[-1].fileno())
+            with (folder / "qemu.log").open("wb") as log:
+                self._process = processes.start(
+                    self.arguments, pass_fds=[end.fileno() for end in theirs], stdout=log, stderr=log
+                )
+        except (BpfcompatError, OSError) as error:
+            for end in ours:
+                end.close()
+            raise NoVerdict(Classification.HOST_FAILURE, f"QEMU cannot be started: {error}") from error
+        finally:
+            for end in theirs:
+                end.close()
+        ports = dict(zip(qemu.SERIAL_PORTS, ours, strict=False))
+        self._console, self._monitor_socket = ports["console"], ours[-1]
+        self._control = Control(ports["control"])
+        self._alive_check: threading.Timer | None = None
+        self._streams = Streams(ports, folder, self._check_alive)
+
+    def __enter__(self) -> Guest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End QEMU at once; nothing in a guest is worth a clean shutdown."""
+        if self._alive_check:
+            self._alive_check.cancel()
+        processes.stop(self._process, at_once=True)
+        self._streams.join()
+        for end in self._sockets:
+            end.close()
+
+    @property
+    def command_line(self) -> str:
+        """QEMU's command line, ready to paste but for the inherited file descriptors."""
+        return shlex.join(self.arguments)
+
+    def monitor(self, seconds: float) -> Monitor:
+        """Open the machine's monitor; raises MonitorError."""
+        return Monitor(self._monitor_socket, seconds)
+
+    # ---- before the command ----
+
+    def wait_ready(self, deadline: float) -> None:
+        """Wait until the guest waits for a job; raises NoVerdict (BOOT_FAILURE, or HOST_FAILURE if QEMU itself failed)."""
+        try:
+            line = self._control.next_line(deadline)
+        except TimeoutError as error:
+            raise NoVerdict(
+                Classification.BOOT_FAILURE, "the guest did not come up in time.", f"see {self.folder / 'console.log'}"
+            ) from error
+        except ConnectionEnded as error:
+            raise self._gone("before the guest was up") from error
+        if line.kind != "READY":
+            raise NoVerdict(Classification.BOOT_FAILURE, f"the guest said {line.kind} where READY was due.")
+
+    def begin(self, check: Check, payload: Payload, deadline: float) -> Observed:
+        """Hand the guest its job and wait until the command starts.
+
+        Raises NoVerdict (STAGING_FAILURE, BOOT_FAILURE, HOST_FAILURE).
+        """
+        blob = _blob(check, payload)
+        try:
+            self._control.send(f"JOB {self.nonce} {len(blob)} {zlib.crc32(blob):08x}\n".encode() + blob[:JOB_WINDOW])
+            for start in range(JOB_WINDOW, len(blob), JOB_WINDOW):
+                self._expect("GOT", deadline)
+                self._control.send(blob[start : start + JOB_WINDOW])
+            line = self._expect("BEGIN", deadline)
+        except TimeoutError as error:
+            raise NoVerdict(
+                Classification.BOOT_FAILURE,
+                "the guest came up, but took no job in time.",
+                f"see {self.folder / 'console.log'}",
+            ) from error
+        except ConnectionEnded as error:
+            raise self._gone("before the command began") from error
+        release, machine, version = line.fields
+        return Observed(release, machine, version)
+
+    def _expect(self, kind: str, deadline: float) -> Line:
+        while True:
+            line = self._control.next_line(deadline)
+            if line.nonce != self.nonce:
+                continue
+            if line.kind == "FAIL":
+                raise NoVerdict(
+                    Classification.STAGING_FAILURE, f"the guest could not set up the command: {line.fields[0]}."
+                )
+            if line.kind == kind:
+                return line
+
+    def _gone(self, when: str) -> NoVerdict:
+        code = processes.stop(self._process, at_once=True)
+        self._streams.join()
+        said = (self.folder / "qemu.log").read_text(errors="replace").strip().splitlines()
+        if said or code:
+            return NoVerdict(
+                Classification.HOST_FAILURE, f"QEMU ended {when}: {said[-1] if said else f'status {code}'}"
+            )
+        panicked = " The kernel panicked." if self._streams.panic_seen else ""
+        return NoVerdict(
+            Classification.BOOT_FAILURE, f"the machine stopped {when}.{panicked}", f"see {self.folder / 'console.log'}"
+        )
+
+    # ---- the command ----
+
+    def finish(self, seconds: float) -> Outcome:
+        """Wait for the command's end and return what happened; the evidence is complete when this returns.
+
+        seconds: the command's limit.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            while True:
+                line = self._control.next_line(deadline)
+                if line.nonce != self.nonce:
+                    continue
+                if line.kind == "ENDED":
+                    deadline = time.monotonic() + _DRAIN_SECONDS
+                elif line.kind == "PONG" and self._alive_check:
+                    self._alive_check.cancel()
+                elif line.kind == "END":
+                    return self._ended(line)
+        except TimeoutError:
+            self._dump_tasks()
+            return self._without_end(OutcomeKind.TIMEOUT, f"The command was still running after {seconds:g} s.")
+        except ConnectionEnded:
+            self.stop()
+            if self._streams.panic_seen:
+                return self._without_end(OutcomeKind.PANIC, "The kernel panicked while the command ran.")
+            return self._without_end(
+                OutcomeKind.LOST, "The machine rebooted, powered off or died while the command ran."
+            )
+
+    def _ended(self, line: Line) -> Outcome:
+        status, nanoseconds, _, _, rss, out, out_sent, err, err_sent, drained = (int(text) for text in line.fields)
+        if not self._streams.wait_for(out_sent, err_sent, _DRAIN_SECONDS):
+            return Outcome(
+                OutcomeKind.NO_VERDICT, "The command's output did not arrive whole.", Classification.HOST_FAILURE,
+                notes=(f"stdout: {self._streams.received('stdout')} of {out_sent} bytes, stderr: {self._streams.received('stderr')} of {err_sent}",),
+            )  # fmt: skip
+        self.stop()
+        notes = []
+        if (self._streams.received("stdout"), self._streams.received("stderr")) != (out_sent, err_sent):
+            notes.append("the command wrote to the serial ports of its own streams; the logs hold that, too")
+        if not drained:
+            notes.append("a process that could not be killed held the output open; its later output is lost")
+        return Outcome(
+            OutcomeKind.ENDED, wait_status=status, command_seconds=nanoseconds / 1e9, max_rss_kib=rss, notes=tuple(notes),
+            stdout=_stream(self.folder / "stdout.log", out, out_sent), stderr=_stream(self.folder / "stderr.log", err, err_sent),
+        )  # fmt: skip
+
+    def _without_end(self, kind: OutcomeKind, reason: str) -> Outcome:
+        self.stop()
+        received = [self._streams.received(name) for name in ("stdout", "stderr")]
+        return Outcome(
+            kind, reason,
+            stdout=_stream(self.folder / "stdout.log", received[0], received[0]),
+            stderr=_stream(self.folder / "stderr.log", received[1], received[1]),
+        )  # fmt: skip
+
+    def _check_alive(self) -> None:
+        """Called by the thread that reads the console when it shows a panic.
+
+        A panicked kernel resets the machine (panic=-1), unless the command has set kernel.panic to 0: then nothing
+        would ever happen again. A guest that only printed the words answers a PING.
+        """
+        with contextlib.suppress(ConnectionEnded):
+            self._control.send(f"PING {self.nonce}\n".encode())
+        self._alive_check = threading.Timer(_ALIVE_SECONDS, self._kill)
+        self._alive_check.daemon = True
+        self._alive_check.start()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, subprocess.SubprocessError):
+            self._process.kill()
+
+    def _dump_tasks(self) -> None:
+        """Ask the kernel for its blocked tasks and the CPUs' stacks by a serial break: that works when init cannot run."""
+        with contextlib.suppress(MonitorError, OSError, TimeoutError, ConnectionEnded):
+            monitor = self.monitor(1.0)
+            for key in (b"w", b"l"):
+                monitor.execute("chardev-send-break", id="console")
+                self._console.sendall(key)
+            # An idle kernel answers at once, and its answer ends before init's to this PING.
+            self._control.send(f"PING {self.nonce}\n".encode())
+            deadline = time.monotonic() + 1.0
+            while self._control.next_line(deadline).kind != "PONG":
+                pass
+
+
+def _blob(check: Check, payload: Payload) -> bytes:
+    """Return the job as init.c reads it: NUL-terminated names and values."""
+    now = time.time_ns()
+    parts = [("command", check.command), ("time", f"{now // 10**9}.{now % 10**9:09}"), ("seed", secrets.token_hex(64))]
+    parts += [("env", f"{name}={value}") for name, value in {**ENVIRONMENT, **dict(check.env)}.items()]
+    if not payload.empty:
+        parts.append(("payload", "yes"))
+    parts += [(name, file.path) for name, file in (("binary", payload.binary), ("artifact", payload.artifact)) if file]
+    return b"".join(text.encode(errors="surrogateescape") + b"\0" for part in parts for text in part)
+
+
+def _stream(path: Path, total: int, kept: int) -> Stream:
+    """Read a stream's tail, and mark in its log what the guest left out between beginning and end."""
+    data = path.read_bytes()
+    if kept < total:
+        gap = b"\n[bpfcompat: %d bytes left out here]\n" % (total - kept)
+        data = data[:_STREAM_KEPT] + gap + data[_STREAM_KEPT:]
+        path.write_bytes(data)
+    return Stream(total, kept, data[-TAIL_BYTES:].decode(errors="replace").strip())

@@ -1,0 +1,119 @@
+"""Matrix files -> profiles."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bpfcompat import document, schema
+from bpfcompat.document import Document, Location
+from bpfcompat.errors import BpfcompatError
+from bpfcompat.model import Matrix, Profile
+
+SHIPPED = Path(__file__).parent / "matrices"
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def load(where: str, base: Path) -> Matrix:
+    """Read the matrix that `where` names: a file relative to `base`, or a shipped matrix by its bare name.
+
+    Raises BpfcompatError for a matrix that is not there or not valid.
+    """
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
+    path = shipped.get(where, base / where)
+    if not path.is_file():
+        close = difflib.get_close_matches(where, shipped, n=1)
+        raise BpfcompatError(
+            f"there is no matrix '{where}': no such file, and the shipped ones are {', '.join(shipped)}.",
+            f"did you mean '{close[0]}'?" if close else f"use `matrix: {next(iter(shipped))}`, or write the file",
+        )
+    read = document.read(path)
+    if not isinstance(read.value, dict):
+        raise BpfcompatError(
+            f"{path}:1: a matrix is a mapping with a list of profiles.", "start it with a line `profiles:`"
+        )
+    schema.check(read, "matrix")
+    profiles = parse_profiles(read, read.value["profiles"], ("profiles",), path.parent)
+    return Matrix(profiles, read.value.get("name") or path.stem, path)
+
+
+def parse_profiles(read: Document, rows: list[dict[str, Any]], location: Location, root: Path) -> tuple[Profile, ...]:
+    """Turn rows that fit the schema into profiles; raises BpfcompatError for duplicate ids and unknown kernels."""
+    first: dict[str, int] = {}
+    profiles = []
+    for index, row in enumerate(rows):
+        here = (*location, index)
+        if row["id"] in first:
+            again = read.where((*location, first[row["id"]], "id"))
+            raise BpfcompatError(
+                f"{read.where((*here, 'id'))}: the id '{row['id']}' is taken by {again}.", "give one of them another id"
+            )
+        first[row["id"]] = index
+        known = {} if "kernel" in row else _from_catalogue(row["id"], read.where((*here, "id")))
+        profiles.append(_profile({**known, **row}, root, read, here))
+    return tuple(profiles)
+
+
+def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) -> Profile:
+    kind = row["kernel"].partition(":")[0]
+    if "modules" in row and kind != "path":
+        raise BpfcompatError(
+            f"{read.where((*here, 'modules'))}: `modules` belongs to a path: kernel only.", "remove the line"
+        )
+    memory = megabytes(row.get("memory", 512))
+    if memory < 128:
+        raise BpfcompatError(
+            f"{read.where((*here, 'memory'))}: a guest needs at least 128M of memory.", "write `memory: 512M`"
+        )
+    return Profile(
+        id=row["id"], kernel=row["kernel"], required=row.get("required", True), modules=row.get("modules"),
+        timeout=seconds(row["timeout"]) if "timeout" in row else None, memory=memory,
+        cpus=row.get("cpus", 1), cmdline=" ".join(row.get("cmdline", "").split()), root=root,
+    )  # fmt: skip
+
+
+def _from_catalogue(wanted: str, where: str) -> dict[str, Any]:
+    catalogue = {
+        row["id"]: row for file in sorted(SHIPPED.glob("*.yaml")) for row in document.read(file).value["profiles"]
+    }
+    if wanted in catalogue:
+        return {"kernel": catalogue[wanted]["kernel"]}
+    close = difflib.get_close_matches(wanted, catalogue, n=1)
+    raise BpfcompatError(
+        f"{where}: the profile '{wanted}' names no kernel, and the shipped matrices do not know it.",
+        f"did you mean '{close[0]}'?" if close else "add a line `kernel: apt:bookworm/linux-image-cloud-amd64`",
+    )
+
+
+def select(matrix: Matrix, patterns: Sequence[str]) -> Matrix:
+    """Keep the profiles whose id matches one of the shell patterns; raises BpfcompatError for one that matches none."""
+    if not patterns:
+        return matrix
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(profile.id, pattern) for profile in matrix.profiles):
+            ids = ", ".join(profile.id for profile in matrix.profiles[:20])
+            raise BpfcompatError(f"no profile matches '{pattern}'.", f"the profiles are: {ids}")
+    kept = tuple(p for p in matrix.profiles if any(fnmatch.fnmatchcase(p.id, pattern) for pattern in patterns))
+    return replace(matrix, profiles=kept)
+
+
+def seconds(value: float | str) -> float:
+    """Return a duration in seconds: 60, "60s", "1.5m", "500ms"; raises ValueError."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    parts = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?", value)
+    if not parts:
+        raise ValueError(value)
+    return float(parts[1]) * _SECONDS[parts[2] or "s"]
+
+
+def megabytes(value: int | str) -> int:
+    """Return a size in MiB: 512, "512M", "1G"."""
+    if isinstance(value, int):
+        return value
+    return int(value[:-1]) * (1024 if value[-1] == "G" else 1)

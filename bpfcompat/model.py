@@ -1,0 +1,265 @@
+"""The words of the tool as frozen data: what is asked, what happened, what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+
+class Status(str, Enum):
+    """A verdict's three values; `infra_error` means that there is no verdict."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    INFRA_ERROR = "infra_error"
+
+
+class Classification(str, Enum):
+    """Why a job did not pass."""
+
+    COMMAND_VALIDATION_FAILURE = "COMMAND_VALIDATION_FAILURE"
+    LOADER_NOT_RUNNABLE = "LOADER_NOT_RUNNABLE"
+    KERNEL_PANIC = "KERNEL_PANIC"
+    COMMAND_TIMEOUT = "COMMAND_TIMEOUT"
+    GUEST_LOST = "GUEST_LOST"
+    FLAKY = "FLAKY"
+    BOOT_FAILURE = "BOOT_FAILURE"
+    KERNEL_UNAVAILABLE = "KERNEL_UNAVAILABLE"
+    STAGING_FAILURE = "STAGING_FAILURE"
+    HOST_FAILURE = "HOST_FAILURE"
+    INTERRUPTED = "INTERRUPTED"
+
+
+class OutcomeKind(str, Enum):
+    """What happened in the guest, before anybody says what it means."""
+
+    ENDED = "ended"
+    PANIC = "panic"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    NO_VERDICT = "no_verdict"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a command must do to pass: its exit code, and regular expressions over its streams."""
+
+    exit: int = 0
+    stdout: str | None = None
+    stderr: str | None = None
+    not_stdout: str | None = None
+    not_stderr: str | None = None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One row of a matrix: a kernel and the machine to boot it in."""
+
+    id: str
+    kernel: str
+    required: bool = True
+    modules: str | None = None
+    timeout: float | None = None
+    """Seconds for the command on this kernel; None means the check's own limit."""
+    memory: int = 512
+    """MiB of guest memory."""
+    cpus: int = 1
+    cmdline: str = ""
+    root: Path = Path()
+    """The folder that the paths in `kernel` and `modules` are relative to."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A list of profiles and where it was read from."""
+
+    profiles: tuple[Profile, ...]
+    name: str | None = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command and the files it needs."""
+
+    command: str
+    name: str = "command"
+    binary: Path | None = None
+    artifact: Path | None = None
+    files: tuple[Path, ...] = ()
+    root: Path = Path()
+    """The folder that `files` are relative to, and keep their names below."""
+    env: tuple[tuple[str, str], ...] = ()
+    expect: Expectation = Expectation()
+    timeout: float = 60.0
+    """Seconds for the command, boot not counted."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A validated bpfcompat.yaml, or the same thing said in flags."""
+
+    checks: tuple[Check, ...]
+    matrix: Matrix
+    workdir: Path
+    redact: bool = False
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel in the store: what exactly is booted, and where it came from."""
+
+    source: str
+    version: str
+    image: Path
+    image_sha256: str
+    modules: tuple[Path, ...]
+    """Decompressed modules that the guest needs, in the order in which they can be loaded."""
+    modules_sha256: str
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A file of the user's as it stands in the guest."""
+
+    path: str
+    """Absolute, in the guest."""
+    basename: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a check brings into the guest."""
+
+    digest: str
+    binary: Shipped | None = None
+    artifact: Shipped | None = None
+    empty: bool = False
+    """There are no files to bring; the disk is there all the same, because machines are saved with it."""
+    image: Path | None = None
+    """The disk, once it is made."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One check on one profile."""
+
+    check: Check
+    profile: Profile
+    name: str
+    """Unique in its run: the profile's id, with the check's name where there are several."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One of the command's streams as far as it was kept."""
+
+    total: int = 0
+    """Bytes that the command wrote."""
+    kept: int = 0
+    """Bytes of them in the evidence: all, or the beginning and the end."""
+    tail: str = ""
+
+    @property
+    def truncated(self) -> bool:
+        return self.kept < self.total
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the guest said about itself (uname)."""
+
+    release: str
+    machine: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to one job, raw."""
+
+    kind: OutcomeKind
+    reason: str = ""
+    """What went wrong, for every kind but ENDED."""
+    classification: Classification | None = None
+    """The class of a NO_VERDICT."""
+    observed: Observed | None = None
+    wait_status: int | None = None
+    """As waitpid(2) gave it in the guest."""
+    command_seconds: float | None = None
+    max_rss_kib: int | None = None
+    stdout: Stream = Stream()
+    stderr: Stream = Stream()
+    mismatches: tuple[str, ...] = ()
+    """Sentences about the expectation's patterns that did not hold."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an outcome means."""
+
+    status: Status
+    classification: Classification | None = None
+    reason: str = ""
+    failed_stage: str | None = None
+    exit_code: int | None = None
+    """As a shell would show it: 128 + N for signal N."""
+    signal: str | None = None
+    core_dumped: bool = False
+    timed_out: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """A verdict with its evidence, as stored and reported."""
+
+    job: str
+    key: str
+    """Content address of all that shaped the verdict; empty if it was never known."""
+    key_parts: dict[str, Any]
+    verdict: Verdict
+    outcome: Outcome
+    started_at: str
+    finished_at: str
+    seconds: float
+    """From the start of the job to its verdict, boot included."""
+    run_id: str
+    kernel: dict[str, str] = field(default_factory=dict)
+    """source, version, image_sha256 and modules_sha256 of what was booted."""
+    accelerator: str = ""
+    boot: str = ""
+    qemu: str = ""
+    qemu_command: str = ""
+    evidence: str | None = None
+    """Folder of console.log, stdout.log and stderr.log, relative to the work directory."""
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row of a run: a job and what became of it."""
+
+    job: Job
+    record: Record
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that one invocation found out."""
+
+    id: str
+    started_at: str
+    finished_at: str
+    project: Project
+    targets: tuple[Target, ...]
+    """In the order of the matrix, whatever finished first."""
+    payloads: dict[str, Payload]
+    """By the name of the check; a check whose files could not be read has none."""
+    qemu: str = ""
+    accelerator: str = ""
+    boot: str = ""

@@ -1,0 +1,128 @@
+"""Children: started in a session of their own, registered, and dead when we are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from bpfcompat.errors import BpfcompatError
+
+_STOP_SECONDS = 2.0
+_running: set[subprocess.Popen[bytes]] = set()
+_lock = threading.Lock()
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    pass_fds: Sequence[int] = (),
+    stdout: int | IO[bytes] | None = subprocess.DEVNULL,
+    stderr: int | IO[bytes] | None = subprocess.DEVNULL,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program that dies with the calling *thread* (parent-death signals are per thread) and is registered.
+
+    Raises BpfcompatError if the program cannot be started.
+    """
+    # A parent-death signal set by a helper program, not by preexec_fn: that would run Python between fork and exec
+    # in a process with threads. Between its fork and its prctl a child is unprotected for about a millisecond.
+    guard = _death_guard()
+    try:
+        child = subprocess.Popen(
+            [*guard, *argv], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+            pass_fds=pass_fds, start_new_session=True, env=env, cwd=cwd,
+        )  # fmt: skip
+    except OSError as error:
+        raise BpfcompatError(f"{argv[0]} cannot be started: {error.strerror}.") from error
+    with _lock:
+        _running.add(child)
+    return child
+
+
+def _death_guard() -> list[str]:
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
+def stop(child: subprocess.Popen[bytes], *, at_once: bool = False) -> int:
+    """End a child and reap it: SIGTERM, two seconds, SIGKILL; or SIGKILL at once. Return its return code."""
+    if child.poll() is None:
+        _signal(child, signal.SIGKILL if at_once else signal.SIGTERM)
+        try:
+            child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            _signal(child, signal.SIGKILL)
+    code = child.wait()
+    with _lock:
+        _running.discard(child)
+    return code
+
+
+def _signal(child: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
+def stop_all() -> None:
+    """End every registered child, all at the same time."""
+    with _lock:
+        children = list(_running)
+    for child in children:
+        _signal(child, signal.SIGTERM)
+    for child in children:
+        stop(child)
+
+
+def run(
+    argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end and return its result with stdout and stderr; raises BpfcompatError if it cannot start."""
+    child = start(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd)
+    try:
+        stdout, stderr = child.communicate()
+    finally:
+        stop(child)
+    return subprocess.CompletedProcess(argv, child.returncode, stdout, stderr)
+
+
+def check(argv: Sequence[str], *, doing: str, hint: str = "", **options: Any) -> bytes:
+    """Run a program that must succeed and return its stdout.
+
+    doing: what it is for, as in "compiling the guest's init".
+    Raises BpfcompatError with the command, ready to paste, and the last line that it printed.
+    """
+    result = run(argv, **options)
+    if result.returncode:
+        said = (result.stderr or result.stdout).decode(errors="replace").strip()
+        raise BpfcompatError(
+            f"{doing} failed: {said or f'exit {result.returncode}'}", hint or f"the command was: {shlex.join(argv)}"
+        )
+    return result.stdout
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, and see that no child outlives the block."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        stop_all()
+        for number, handler in before.items():
+            signal.signal(number, handler)

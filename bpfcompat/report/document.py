@@ -1,0 +1,148 @@
+"""report.json: a run as the contract's JSON (schemas/report.schema.json)."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bpfcompat import digest
+from bpfcompat.model import Outcome, OutcomeKind, Record, Run, Shipped, Stream, Target
+from bpfcompat.report import gate, identity
+
+
+def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return a run as a JSON value.
+
+    paths: where the reports are written, by format.
+    source: what the user said about the artifact (name, version, variant, uri).
+    """
+    summary = gate.summarize(run)
+    matrix = run.project.matrix
+    status = {0: "pass", 2: "fail", 1: "error"}[summary.exit_code]
+    described = {"path": str(matrix.path or ""), "profiles": [profile.id for profile in matrix.profiles]}
+    return {
+        "schema_version": "v0.1",
+        "run": {"id": run.id, "started_at": run.started_at, "finished_at": run.finished_at},
+        "tool": {
+            "version": metadata.version("bpfcompat"),
+            "qemu": run.qemu,
+            "accelerator": run.accelerator,
+            "boot": run.boot,
+        },
+        **_subject(run, source),
+        "matrix": {**described, **({"name": matrix.name} if matrix.name else {})},
+        "targets": [_target(target, run) for target in run.targets],
+        "summary": {"status": status, "notes": list(summary.notes), "counts": summary.counts},
+        "paths": {**paths, "run_dir": str(run.project.workdir)},
+    }
+
+
+def _subject(run: Run, source: dict[str, str] | None) -> dict[str, Any]:
+    """Return what was tested: the first check's command, and its artifact or what stands for one."""
+    check = run.project.checks[0]
+    payload = run.payloads.get(check.name)
+    binary, artifact = (payload.binary, payload.artifact) if payload else (None, None)
+    own = identity.of_command(check.command, check.expect.exit, binary.sha256 if binary else None)
+    command: dict[str, Any] = {"invocation_sha256": own.invocation_sha256, "expected_exit_code": check.expect.exit}
+    if binary:
+        command["binary"] = _file(binary)
+    if artifact:
+        subject = {"path": str(check.artifact), **_file(artifact)}
+    else:
+        base = binary.basename if binary else "command"
+        size = binary.size_bytes if binary else len(check.command.strip().encode(errors="surrogateescape"))
+        subject = {"path": f"command://{base}", "basename": base, "sha256": own.artifact_sha256, "size_bytes": size}
+    return {"artifact": {**subject, **({"source": source} if source else {})}, "command": command}
+
+
+def _file(file: Shipped) -> dict[str, Any]:
+    return {"basename": file.basename, "sha256": file.sha256, "size_bytes": file.size_bytes}
+
+
+def _target(target: Target, run: Run) -> dict[str, Any]:
+    record, verdict, profile = target.record, target.record.verdict, target.job.profile
+    distro, _, version = profile.id.rpartition("-")
+    declared = {
+        "distro": distro,
+        "version": version,
+        "kernel_family": version,
+        "kernel": profile.kernel,
+        "arch": "x86_64",
+    }
+    optional = {
+        "failed_stage": verdict.failed_stage,
+        "classification_code": verdict.classification.value if verdict.classification else None,
+        "classification_confidence": "high" if verdict.classification else None,
+        "classification_reason": verdict.reason or None,
+        "infra_error": verdict.reason if verdict.failed_stage == "infra" else None,
+        "check": target.job.check.name if len(run.project.checks) > 1 else None,
+    }
+    return {
+        "profile_id": profile.id,
+        "required": profile.required,
+        "status": verdict.status.value,
+        "profile": declared,
+        "host": _observed(record.outcome, declared),
+        "kernel": record.kernel,
+        "validation": {"load_status": "skipped"},
+        "functional": {"status": _functional(record), "tests": [_test(target, run.project.redact)]},
+        **{name: value for name, value in optional.items() if value is not None},
+        "hints": [],
+        "cached": record.cached,
+        "key": record.key,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "duration_ms": round(record.seconds * 1000),
+        **_evidence(record, run.project.workdir),
+        "qemu_command": record.qemu_command,
+        "notes": list(record.outcome.notes),
+    }
+
+
+def _observed(outcome: Outcome, declared: dict[str, str]) -> dict[str, str]:
+    seen = outcome.observed
+    if seen is None:
+        return {"distro": "", "version": "", "kernel_family": "", "kernel": "", "arch": ""}
+    family = ".".join(seen.release.split("-")[0].split(".")[:2])
+    return {
+        "distro": declared["distro"],
+        "version": seen.version,
+        "kernel_family": family,
+        "kernel": seen.release,
+        "arch": seen.machine,
+    }
+
+
+def _functional(record: Record) -> str:
+    return "skipped" if record.outcome.kind is OutcomeKind.NO_VERDICT else record.verdict.status.value
+
+
+def _test(target: Target, redact: bool) -> dict[str, Any]:
+    record, check = target.record, target.job.check
+    outcome, verdict = record.outcome, record.verdict
+    command = f"sha256:{digest.of_bytes(check.command.encode(errors='surrogateescape'))}" if redact else check.command
+    return {
+        "name": check.name,
+        "required": True,
+        "status": _functional(record),
+        "command": command,
+        "expected_exit_code": check.expect.exit,
+        "exit_code": verdict.exit_code,
+        **({"signal": verdict.signal, "core_dumped": verdict.core_dumped} if verdict.signal else {}),
+        **_stream("stdout", outcome.stdout),
+        **_stream("stderr", outcome.stderr),
+        "duration_ms": round((outcome.command_seconds or 0.0) * 1000),
+        "timed_out": verdict.timed_out,
+    }
+
+
+def _stream(name: str, stream: Stream) -> dict[str, Any]:
+    return {f"{name}_tail": stream.tail, f"{name}_bytes": stream.total, f"{name}_truncated": stream.truncated}
+
+
+def _evidence(record: Record, workdir: Path) -> dict[str, str]:
+    if record.evidence is None:
+        return {}
+    folder = workdir / record.evidence
+    return {f"{name}_log": str(folder / f"{name}.log") for name in ("console", "stdout", "stderr")}

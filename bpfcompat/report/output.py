@@ -1,0 +1,37 @@
+"""Writing and printing the reports of a run."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from bpfcompat import atomic
+from bpfcompat.model import Run, Target
+from bpfcompat.report import document, table
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which reports are wanted beside the table, and where."""
+
+    json: Path | None = None
+    """None means report.json in the work directory."""
+    source: dict[str, str] = field(default_factory=dict)
+    """What the user said about the artifact."""
+
+
+def write(run: Run, wanted: Wanted) -> None:
+    """Write report.json and print the table to stdout."""
+    target = wanted.json or run.project.workdir / "report.json"
+    atomic.write_json(target, document.render(run, {"json": str(target)}, wanted.source))
+    sys.stdout.write(table.render(run, datetime.datetime.now(datetime.timezone.utc)) + f"\nreport: {target}\n")
+    sys.stdout.flush()
+
+
+def print_line(target: Target, stream: TextIO) -> None:
+    """Print one row as it ends."""
+    stream.write(f"{table.line(target)}\n")
+    stream.flush()

@@ -1,0 +1,122 @@
+"""One job, run: a machine, a command, an outcome. The heart of the tool; read this first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bpfcompat import qemu, verdict
+from bpfcompat.errors import NoVerdict
+from bpfcompat.machine import Guest
+from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload
+
+
+@dataclass(frozen=True)
+class Request:
+    """What it takes to run one job."""
+
+    machine: qemu.Machine
+    check: Check
+    payload: Payload
+    disk: Path
+    """The payload's image."""
+    folder: Path
+    """Where the evidence is written."""
+    boot_seconds: float
+    command_seconds: float
+    total_seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """An outcome, and the command line of the machine that showed it."""
+
+    outcome: Outcome
+    qemu_command: str = ""
+
+
+def run(request: Request) -> Result:
+    """Run a job and return what happened; never raises for what can go wrong with a machine.
+
+    A boot that fails is tried once more. A panic, a hang or a loss is confirmed by a second run before it is
+    believed: emulation itself can make a kernel die, and two runs that disagree are no verdict.
+    """
+    deadline = time.monotonic() + request.total_seconds
+    first = _attempt(request, request.folder, deadline)
+    if first.outcome.kind is OutcomeKind.NO_VERDICT and first.outcome.classification is Classification.BOOT_FAILURE:
+        again = _attempt(request, _subfolder(request, "second"), deadline)
+        return _noted(again, f"the first boot failed: {first.outcome.reason}")
+    if first.outcome.kind in (OutcomeKind.ENDED, OutcomeKind.NO_VERDICT):
+        return first
+    second = _attempt(request, _subfolder(request, "second"), deadline)
+    if second.outcome.kind is first.outcome.kind:
+        return _noted(first, "a second run ended in the same way")
+    if second.outcome.kind is OutcomeKind.NO_VERDICT:
+        reason = f"{first.outcome.reason} That could not be confirmed: {second.outcome.reason}"
+    else:
+        how = (
+            "ended normally"
+            if second.outcome.kind is OutcomeKind.ENDED
+            else f"ended otherwise: {second.outcome.reason}"
+        )
+        reason = f"Two runs disagree. First: {first.outcome.reason} A second run {how}"
+    return replace(
+        first,
+        outcome=replace(first.outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.FLAKY, reason=reason),
+    )
+
+
+def _subfolder(request: Request, name: str) -> Path:
+    folder = request.folder / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _noted(result: Result, note: str) -> Result:
+    return replace(result, outcome=replace(result.outcome, notes=(*result.outcome.notes, note)))
+
+
+def _attempt(request: Request, folder: Path, deadline: float) -> Result:
+    line = ""
+    try:
+        with _boot(request, folder, min(deadline, time.monotonic() + request.boot_seconds)) as guest:
+            line = guest.command_line
+            observed = guest.begin(
+                request.check, request.payload, min(deadline, time.monotonic() + request.boot_seconds)
+            )
+            outcome = guest.finish(min(request.command_seconds, deadline - time.monotonic()))
+        outcome = replace(outcome, observed=observed)
+        if outcome.kind is OutcomeKind.ENDED:
+            outcome = replace(outcome, mismatches=_mismatches(request.check, outcome, folder))
+        return Result(outcome, line)
+    except NoVerdict as error:
+        return Result(no_verdict(error), line)
+
+
+def _boot(request: Request, folder: Path, deadline: float) -> Guest:
+    """Return a guest that waits for its job."""
+    guest = Guest(_arguments(request), folder)
+    try:
+        guest.wait_ready(deadline)
+    except BaseException:
+        guest.stop()
+        raise
+    return guest
+
+
+def _arguments(request: Request) -> Callable[[Sequence[int], int], list[str]]:
+    return lambda sockets, monitor: qemu.argv(request.machine, sockets, monitor, request.disk)
+
+
+def _mismatches(check: Check, outcome: Outcome, folder: Path) -> tuple[str, ...]:
+    if not any((check.expect.stdout, check.expect.stderr, check.expect.not_stdout, check.expect.not_stderr)):
+        return ()
+    texts = [(folder / f"{name}.log").read_bytes() for name in ("stdout", "stderr")]
+    return verdict.mismatches(check.expect, texts[0], texts[1], outcome.stdout.truncated or outcome.stderr.truncated)
+
+
+def no_verdict(error: NoVerdict) -> Outcome:
+    """Return the outcome of a job that could not be brought to a verdict."""
+    return Outcome(OutcomeKind.NO_VERDICT, str(error), error.classification)

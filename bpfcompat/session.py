@@ -1,0 +1,323 @@
+"""One invocation at work: what was resolved, built, staged and found out so far. Tasks call it; it knows no doit."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import threading
+import time
+import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from bpfcompat import atomic, host, jobs, kernels, runner, verdict
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import build, initramfs, payload
+from bpfcompat.model import (
+    Check,
+    Classification,
+    Job,
+    Kernel,
+    Outcome,
+    OutcomeKind,
+    Payload,
+    Profile,
+    Project,
+    Record,
+    Run,
+    Status,
+    Target,
+)
+from bpfcompat.qemu import Machine
+from bpfcompat.store import VerdictStore
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, as opposed to what."""
+
+    jobs: int | None = None
+    """Guests at once; None means as many as this machine can carry."""
+    force: bool = False
+    failed: bool = False
+    """Run only what did not pass last time."""
+    offline: bool = False
+    boot_seconds: float = 30.0
+    total_seconds: float = 180.0
+
+
+class Session:
+    """The state of one invocation. Methods are called from several threads, each job's by one at a time."""
+
+    def __init__(self, project: Project, options: Options = Options(), cache: Path | None = None) -> None:
+        self.project = project
+        self.options = options
+        self.cache = cache or host.cache_folder()
+        self.store = VerdictStore(project.workdir)
+        self.jobs = tuple(job for job in jobs.plan(project) if not (options.failed and self._passed_last(job)))
+        self.started_at = _now()
+        self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self._kernels: dict[str, Kernel] = {}
+        self._unavailable: dict[str, NoVerdict] = {}
+        self._measured: dict[str, Payload] = {}
+        self._staged: dict[str, Payload] = {}
+        self._records: dict[str, Record] = {}
+        self._userland: dict[str, str] | None = None
+        self._scratch: Path | None = None
+        self._open = ExitStack()
+        self._lock = threading.Lock()
+
+    def _passed_last(self, job: Job) -> bool:
+        last = self.store.last(job.name)
+        return last is not None and last.verdict.status is Status.PASS
+
+    # ---- what the guest is made of ----
+
+    @property
+    def init(self) -> Path:
+        """Where the compiled init is, or will be."""
+        return build.init_path(self.cache)
+
+    def build_init(self) -> None:
+        """Compile init; raises BpfcompatError."""
+        build.compile_init(self.init)
+
+    def kernel(self, profile: Profile) -> Kernel | None:
+        """Return a profile's kernel if it is in the store."""
+        if profile.kernel in self._unavailable:
+            return None
+        address = kernels.address(profile)
+        if address not in self._kernels:
+            found = kernels.pinned(profile, self.cache)
+            if found is None:
+                return None
+            self._kernels[address] = found
+        return self._kernels[address]
+
+    def fetch_kernel(self, profile: Profile) -> None:
+        """Bring a profile's kernel into the store; what goes wrong becomes the verdict of the jobs that need it."""
+        try:
+            self._kernels[kernels.address(profile)] = kernels.fetch(profile, self.cache, offline=self.options.offline)
+        except NoVerdict as error:
+            self._unavailable[profile.kernel] = error
+
+    def initramfs(self, profile: Profile) -> Path | None:
+        """Return where a profile's initramfs is, or will be; None until its kernel and init are there."""
+        identity = self._initramfs_identity(profile)
+        return self.cache / "initramfs" / f"{identity}.cpio" if identity else None
+
+    def _initramfs_identity(self, profile: Profile) -> str | None:
+        kernel = self.kernel(profile)
+        if kernel is None or not self.init.exists():
+            return None
+        if self._userland is None:
+            self._userland = build.userland(self.cache).digests()
+        return initramfs.identity(self._userland, kernel.modules_sha256)
+
+    def pack_initramfs(self, profile: Profile) -> None:
+        """Write a profile's initramfs, if its kernel is there at all."""
+        kernel, target = self.kernel(profile), self.initramfs(profile)
+        if kernel and target:
+            userland = build.userland(self.cache)
+            atomic.write(target, initramfs.pack(userland, build.applets(userland.busybox), kernel.modules))
+
+    # ---- what a check brings ----
+
+    def payload(self, check: Check) -> Payload:
+        """Return a check's payload: as staged, or else as its files are now; raises BpfcompatError."""
+        staged = self._staged.get(check.name)
+        if staged:
+            return staged
+        if check.name not in self._measured:
+            self._measured[check.name] = payload.measure(check)
+        return self._measured[check.name]
+
+    def stage_payload(self, check: Check) -> Payload:
+        """Copy a check's files once and make the disk of the copies, whose digests count from here on; raises BpfcompatError."""
+        folder = self.scratch
+        with self._lock:
+            if check.name not in self._staged:
+                self._staged[check.name] = payload.stage(check, folder / check.name)
+            return self._staged[check.name]
+
+    def check_inputs(self) -> None:
+        """Raise BpfcompatError for the first input that is missing or cannot be used."""
+        self.store.prepare()
+        for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox"):
+            host.program(name)
+        for check in self.project.checks:
+            self.payload(check)
+
+    @property
+    def scratch(self) -> Path:
+        """This run's folder for temporary files."""
+        with self._lock:
+            if self._scratch is None:
+                self.store.prepare()
+                self._scratch = self._open.enter_context(self.store.scratch(self.id))
+            return self._scratch
+
+    # ---- jobs ----
+
+    def machine(self, profile: Profile) -> Machine | None:
+        """Return the machine that a profile boots; None until its parts are there."""
+        kernel, archive = self.kernel(profile), self.initramfs(profile)
+        if kernel is None or archive is None:
+            return None
+        return Machine(
+            host.program("qemu-system-x86_64"),
+            host.ACCELERATOR,
+            profile.memory,
+            profile.cpus,
+            kernel.image,
+            archive,
+            profile.cmdline,
+        )
+
+    def key_parts(self, job: Job) -> dict[str, Any] | None:
+        """Return what shapes a job's verdict; None while that is not known yet. Raises BpfcompatError for bad inputs."""
+        kernel, machine, identity = (
+            self.kernel(job.profile),
+            self.machine(job.profile),
+            self._initramfs_identity(job.profile),
+        )
+        if kernel is None or machine is None or identity is None:
+            return None
+        return jobs.key_parts(job, kernel, identity, self.payload(job.check), machine)
+
+    def cached(self, job: Job) -> Record | None:
+        """Return the stored record of exactly these inputs, if it is to be used."""
+        if self.options.force:
+            return None
+        parts = self.key_parts(job)
+        record = self.store.get(jobs.key(parts)) if parts else None
+        return replace(record, job=job.name, cached=True) if record else None
+
+    def take_cached(self, job: Job, passed: bool = False) -> bool:
+        """Use a stored record for a job if there is one; return whether there was. Never raises: doit would stop.
+
+        passed: take only one that passed.
+        """
+        try:
+            record = self.cached(job)
+        except (BpfcompatError, OSError):
+            return False
+        if record is None or (passed and record.verdict.status is not Status.PASS):
+            return False
+        self._finish(job, record)
+        return True
+
+    def run(self, job: Job) -> Record:
+        """Run a job, or wait for whoever runs the same, and return its record; never raises for a failure of any kind."""
+        started, clock = _now(), time.monotonic()
+        parts: dict[str, Any] = {}
+        try:
+            parts = self.key_parts(job) or self._refuse(job)
+            with self.store.lock(jobs.key(parts)):
+                record = self.cached(job) or self._run_locked(job, parts, started, clock)
+        except NoVerdict as error:
+            record = self._record(job, parts, runner.Result(runner.no_verdict(error)), started, clock)
+        except Exception as error:
+            outcome = Outcome(
+                OutcomeKind.NO_VERDICT,
+                f"bpfcompat itself failed: {error!r}",
+                Classification.HOST_FAILURE,
+                notes=(traceback.format_exc(),),
+            )
+            record = self._record(job, parts, runner.Result(outcome), started, clock)
+        self._finish(job, record)
+        return record
+
+    def _refuse(self, job: Job) -> NoReturn:
+        raise self._unavailable.get(job.profile.kernel) or NoVerdict(
+            Classification.HOST_FAILURE, "the guest could not be built."
+        )
+
+    def _run_locked(self, job: Job, parts: dict[str, Any], started: str, clock: float) -> Record:
+        machine, staged = self.machine(job.profile), self.stage_payload(job.check)
+        if machine is None or staged.image is None:
+            self._refuse(job)
+        folder = self.store.evidence(jobs.key(parts), self.id)
+        request = runner.Request(
+            machine, job.check, staged, staged.image, folder, self.options.boot_seconds,
+            job.profile.timeout or job.check.timeout, self.options.total_seconds,
+        )  # fmt: skip
+        record = self._record(job, parts, runner.run(request), started, clock, folder)
+        if verdict.is_certain(record.verdict):
+            self.store.put(record)
+        return record
+
+    def _record(
+        self,
+        job: Job,
+        parts: dict[str, Any],
+        result: runner.Result,
+        started: str,
+        clock: float,
+        folder: Path | None = None,
+    ) -> Record:
+        kernel = self.kernel(job.profile)
+        return Record(
+            job=job.name,
+            key=jobs.key(parts) if parts else "",
+            key_parts=parts,
+            verdict=verdict.decide(result.outcome, job.check.expect),
+            outcome=result.outcome,
+            started_at=started,
+            finished_at=_now(),
+            seconds=round(time.monotonic() - clock, 3),
+            run_id=self.id,
+            kernel=_described(kernel) if kernel else {"source": job.profile.kernel},
+            accelerator=host.ACCELERATOR,
+            boot="cold",
+            qemu=host.qemu_version(),
+            qemu_command=result.qemu_command,
+            evidence=str(folder.relative_to(self.project.workdir)) if folder else None,
+        )
+
+    def _finish(self, job: Job, record: Record) -> None:
+        with self._lock:
+            self._records[job.name] = record
+        if not record.cached:
+            self.store.remember(record)
+
+    # ---- the end ----
+
+    def finish(self) -> Run:
+        """Return what was found out; jobs that never ended are told as interrupted."""
+        targets = tuple(Target(job, self._records.get(job.name) or self._interrupted(job)) for job in self.jobs)
+        payloads = {**self._measured, **self._staged}
+        return Run(
+            self.id,
+            self.started_at,
+            _now(),
+            self.project,
+            targets,
+            payloads,
+            host.qemu_version(),
+            host.ACCELERATOR,
+            "cold",
+        )
+
+    def _interrupted(self, job: Job) -> Record:
+        outcome = Outcome(
+            OutcomeKind.NO_VERDICT, "The run was interrupted before this job ended.", Classification.INTERRUPTED
+        )
+        return self._record(job, {}, runner.Result(outcome), _now(), time.monotonic())
+
+    def close(self) -> None:
+        """Drop temporary files."""
+        self._open.close()
+
+
+def _described(kernel: Kernel) -> dict[str, str]:
+    return {
+        "source": kernel.source, "version": kernel.version,
+        "image_sha256": kernel.image_sha256, "modules_sha256": kernel.modules_sha256,
+    }  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,281 @@
+"""Session -> doit tasks. With engine.py the only place that knows doit.
+
+doit plans, orders, runs in parallel, skips and reports; it stores nothing. Its own database is written only at the end
+of a run, is lost to a SIGTERM, and drops the values of a failing task, so it is kept in memory. Every target's name
+holds the digest of what it is made of, so a target that exists is up to date, and `file_dep`, which would hash a
+shared input once for each task, is not needed.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
+from doit.reporter import ConsoleReporter
+
+from bpfcompat import config, host, kernels
+from bpfcompat.errors import BpfcompatError
+from bpfcompat.model import Job, Profile, Project, Run, Status, Target
+from bpfcompat.report import gate, output
+from bpfcompat.session import Session
+
+Task = dict[str, Any]
+Finish = Callable[[Run], None]
+"""Called with all that was found out, at the end: writes and prints the reports."""
+Tell = Callable[[Target], None]
+"""Called with each row that was not taken from the store without a word, as it ends."""
+
+
+def doit_config(project: Path) -> dict[str, Any]:
+    """Return DOIT_CONFIG for the project in a folder."""
+    return {**settings(_load(project).matrix.profiles), "reporter": _Reporter}
+
+
+def doit_tasks(project: Path, after: Sequence[str] = ()) -> Iterator[Task]:
+    """Yield the tasks of the project in a folder; a mistake in it is one sentence and doit's exit code 3.
+
+    after: tasks of the same dodo.py that build what the project ships.
+    """
+    session = Session(_load(project))
+
+    def tell(target: Target) -> None:
+        output.print_line(target, sys.stdout)
+
+    yield from tasks(session, lambda run: output.write(run, output.Wanted()), tell, after)
+
+
+@functools.cache
+def _load(folder: Path) -> Project:
+    try:
+        return config.load_project(folder)
+    except BpfcompatError as error:
+        raise InvalidDodoFile(str(error)) from error
+
+
+def settings(profiles: tuple[Profile, ...], jobs: int | None = None) -> dict[str, Any]:
+    """Return the DOIT_CONFIG under which these tasks work."""
+    return {
+        "backend": "sqlite3",
+        "dep_file": ":memory:",
+        "par_type": "thread",
+        "num_process": jobs or host.jobs(max(profile.memory for profile in profiles)),
+        "verbosity": 2,
+        "default_tasks": ["report"],
+    }
+
+
+@dataclass
+class _Selection:
+    """What the user asked doit for; with `doit run kernel:x` there is no report to fail the run."""
+
+    report: bool = True
+
+
+class _Reporter(ConsoleReporter):  # type: ignore[misc]  # doit has no types
+    """doit's own reporter, which also tells our tasks what was selected."""
+
+    def initialize(self, tasks: Any, selected_tasks: Any) -> None:
+        super().initialize(tasks, selected_tasks)
+        tasks["report"].meta["selection"].report = "report" in selected_tasks
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """An `uptodate` item with a name that `doit info` can show. doit stops at an exception here, so there is none."""
+
+    what: str
+    check: Callable[[], bool]
+
+    def __call__(self) -> bool:
+        return self.check()
+
+    def __repr__(self) -> str:
+        return self.what
+
+
+def tasks(session: Session, finish: Finish, tell: Tell, after: Sequence[str] = ()) -> Iterator[Task]:
+    """Yield the doit tasks of a session: init, payload, fetch, initramfs, kernel, report."""
+    selection = _Selection()
+    yield _init(session)
+    yield from _group("payload", "copy, hash and pack what a check brings", _payloads(session, after))
+    yield from _group("fetch", "bring kernels into the store", _fetches(session))
+    yield from _group("initramfs", "pack the guest's userland with a kernel's modules", _initramfses(session))
+    yield from _group(
+        "kernel",
+        "run the command on every kernel of the matrix",
+        (_kernel(session, job, tell, selection) for job in session.jobs),
+    )
+    yield _report(session, finish, selection)
+
+
+def _group(name: str, doc: str, members: Iterator[Task]) -> Iterator[Task]:
+    yield {"basename": name, "name": None, "doc": doc}
+    for member in members:
+        yield {"basename": name, "io": {"capture": False}, **member}
+
+
+def _sentence(action: Callable[[], Any]) -> Callable[[], Any]:
+    """Turn the user's mistakes into doit's failures, without a traceback."""
+
+    @functools.wraps(action)
+    def run() -> Any:
+        try:
+            action()
+        except BpfcompatError as error:
+            return TaskFailed(str(error))
+        return True
+
+    return run
+
+
+def _init(session: Session) -> Task:
+    return {
+        "basename": "init",
+        "doc": "compile the guest's first process",
+        "actions": [_sentence(session.build_init)],
+        "targets": [str(session.init)],
+        "uptodate": [_Ready("compiled from this source", session.init.exists)],
+        "clean": True,
+        "io": {"capture": False},
+    }
+
+
+def _payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
+    for check in session.project.checks:
+        wanted = [job for job in session.jobs if job.check is check]
+
+        def prepared(wanted: list[Job] = wanted) -> bool:
+            return all(_is_cached(session, job) for job in wanted)
+
+        def stage(check: Any = check) -> None:
+            session.check_inputs()
+            session.stage_payload(check)
+
+        yield {
+            "name": check.name,
+            "doc": f"the files of the check '{check.name}'",
+            "actions": [_sentence(stage)],
+            "uptodate": [_Ready("no kernel needs it", prepared)],
+            "task_dep": list(after),
+        }
+
+
+def _is_cached(session: Session, job: Job) -> bool:
+    try:
+        return session.cached(job) is not None
+    except (BpfcompatError, OSError):
+        return False
+
+
+def _distinct(session: Session) -> list[Profile]:
+    """One profile for each distinct kernel, the first that names it."""
+    profiles: dict[str, Profile] = {}
+    for profile in session.project.matrix.profiles:
+        profiles.setdefault(kernels.address(profile), profile)
+    return list(profiles.values())
+
+
+def _kernel_name(session: Session, profile: Profile) -> str:
+    address = kernels.address(profile)
+    return next(other.id for other in _distinct(session) if kernels.address(other) == address)
+
+
+def _fetches(session: Session) -> Iterator[Task]:
+    for profile in _distinct(session):
+
+        def ready(profile: Profile = profile) -> bool:
+            return session.kernel(profile) is not None
+
+        def fetch(profile: Profile = profile) -> None:
+            session.fetch_kernel(profile)
+
+        yield {
+            "name": profile.id,
+            "doc": profile.kernel,
+            "actions": [fetch],
+            "uptodate": [_Ready("in the store", ready)],
+            "clean": [(kernels.forget, [profile, session.cache])],  # the next run asks the source for what is newest
+        }
+
+
+def _initramfses(session: Session) -> Iterator[Task]:
+    for profile in _distinct(session):
+
+        def ready(profile: Profile = profile) -> bool:
+            try:
+                path = session.initramfs(profile)
+            except BpfcompatError:
+                return False
+            return path is not None and path.exists()
+
+        def pack(profile: Profile = profile) -> None:
+            session.pack_initramfs(profile)
+
+        yield {
+            "name": profile.id,
+            "doc": f"init, bash, busybox and modules for {profile.kernel}",
+            "actions": [_sentence(pack)],
+            "uptodate": [_Ready("packed from these parts", ready)],
+            "task_dep": ["init", f"fetch:{profile.id}"],
+        }
+
+
+def _kernel(session: Session, job: Job, tell: Tell, selection: _Selection) -> Task:
+    """A kernel's task succeeds when its outcome is recorded; the report fails the run, or this does if there is none."""
+
+    def run() -> Any:
+        record = session.run(job)
+        tell(Target(job, record))
+        if selection.report or not job.profile.required or record.verdict.status is Status.PASS:
+            return True
+        failure = TaskFailed if record.verdict.status is Status.FAIL else TaskError
+        return failure(record.verdict.reason, report=False)
+
+    def stored() -> bool:
+        return session.take_cached(job, passed=not selection.report and job.profile.required)
+
+    return {
+        "name": job.name,
+        "doc": job.profile.kernel,
+        "actions": [run],
+        "uptodate": [_Ready("a verdict of exactly these inputs is stored", stored)],
+        "task_dep": [f"payload:{job.check.name}", f"initramfs:{_kernel_name(session, job.profile)}"],
+        "clean": [_sentence(functools.partial(_forget, session, job))],
+    }
+
+
+def _forget(session: Session, job: Job) -> None:
+    """Drop the stored verdict of a job's present inputs."""
+    record = session.cached(job)
+    if record:
+        session.store.forget(record.key)
+
+
+def _report(session: Session, finish: Finish, selection: _Selection) -> Task:
+    def report() -> Any:
+        run = session.finish()
+        session.close()
+        finish(run)
+        status = gate.summarize(run).status
+        if status is Status.FAIL:
+            return TaskFailed("a required kernel failed", report=False)
+        if status is Status.INFRA_ERROR:
+            return TaskError("a required kernel has no verdict", report=False)
+        return True
+
+    return {
+        "basename": "report",
+        "doc": "print the table and write report.json (runs whatever it needs)",
+        "actions": [report],
+        "task_dep": ["kernel"],
+        "uptodate": [False],
+        "clean": [_sentence(functools.partial(_forget, session, job)) for job in session.jobs],
+        "io": {"capture": False},
+        "verbosity": 2,
+        "meta": {"selection": selection},
+    }

@@ -1,0 +1,70 @@
+"""From what happened to what it means. Pure: no text is ever matched to decide between pass and fail but the user's own patterns."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+
+from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Verdict
+
+_AFTER_BEGIN = {
+    OutcomeKind.PANIC: Classification.KERNEL_PANIC,
+    OutcomeKind.TIMEOUT: Classification.COMMAND_TIMEOUT,
+    OutcomeKind.LOST: Classification.GUEST_LOST,
+}
+_STORED = {None, Classification.COMMAND_VALIDATION_FAILURE, Classification.KERNEL_PANIC}
+
+
+def decide(outcome: Outcome, expect: Expectation) -> Verdict:
+    """Return what an outcome means."""
+    if outcome.kind is OutcomeKind.NO_VERDICT:
+        return Verdict(Status.INFRA_ERROR, outcome.classification, outcome.reason, failed_stage="infra")
+    if outcome.kind is not OutcomeKind.ENDED or outcome.wait_status is None:
+        timed_out = outcome.kind is OutcomeKind.TIMEOUT
+        return Verdict(
+            Status.FAIL, _AFTER_BEGIN[outcome.kind], outcome.reason, failed_stage="command", timed_out=timed_out
+        )
+    status = outcome.wait_status
+    killed_by = _signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
+    exit_code = 128 + os.WTERMSIG(status) if killed_by else os.WEXITSTATUS(status)
+    core = os.WIFSIGNALED(status) and os.WCOREDUMP(status)
+    if exit_code == expect.exit and not outcome.mismatches:
+        return Verdict(Status.PASS, exit_code=exit_code, signal=killed_by, core_dumped=core)
+    if exit_code == expect.exit:
+        reason = " ".join(outcome.mismatches)
+    elif killed_by:
+        reason = f"Command was killed by {killed_by} (expected exit {expect.exit}) on this kernel."
+    else:
+        reason = f"Command exited {exit_code} (expected {expect.exit}) on this kernel."
+    return Verdict(
+        Status.FAIL, Classification.COMMAND_VALIDATION_FAILURE, reason, "command", exit_code, killed_by, core
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def is_certain(verdict: Verdict) -> bool:
+    """Tell whether a verdict may be stored: it would come out the same again."""
+    return verdict.status is not Status.INFRA_ERROR and verdict.classification in _STORED
+
+
+def mismatches(expect: Expectation, stdout: bytes, stderr: bytes, truncated: bool) -> tuple[str, ...]:
+    """Return a sentence for each pattern of the expectation that does not hold for the kept streams."""
+    found = []
+    suffix = " (the output was too long to be kept whole)" if truncated else ""
+    for name, text, wanted, unwanted in (
+        ("stdout", stdout, expect.stdout, expect.not_stdout),
+        ("stderr", stderr, expect.stderr, expect.not_stderr),
+    ):
+        decoded = text.decode(errors="replace")
+        if wanted is not None and not re.search(wanted, decoded, re.MULTILINE):
+            found.append(f"Nothing in {name} matches /{wanted}/{suffix}.")
+        if unwanted is not None and re.search(unwanted, decoded, re.MULTILINE):
+            found.append(f"Something in {name} matches /{unwanted}/, which must not be there.")
+    return tuple(found)
