@@ -76,16 +76,10 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         artifact=root / row["artifact"] if "artifact" in row else None,
         files=tuple(root / name for name in row.get("files", ())),
         root=root,
-        env=tuple((name, _text(value)) for name, value in sorted(row.get("env", {}).items())),
+        env=tuple((name, read.text((*location, "env", name))) for name in sorted(row.get("env", {}))),
         expect=Expectation(**expect),
         timeout=matrix.seconds(row.get("timeout", 60)),
     )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def refuse_long_command(command: str, where: str) -> None:

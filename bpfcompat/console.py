@@ -17,9 +17,7 @@ from typing import Any
 from pexpect import EOF, TIMEOUT
 from pexpect.fdpexpect import fdspawn
 
-PROTOCOL = "1"
-JOB_WINDOW = 2048
-"""Bytes of a job that the guest takes at once, as in init.c."""
+from bpfcompat.guest import PROTOCOL
 
 _LINE = re.compile(rb"(BPFCOMPAT\t[^\n]*)\t([0-9a-f]{8})\r?\n")
 _PANIC = b"Kernel panic - not syncing"

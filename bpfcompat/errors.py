@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfcompat.model import Classification
+from bpfcompat.model import Classification, Outcome, OutcomeKind
 
 
 class BpfcompatError(Exception):
@@ -27,3 +27,7 @@ class NoVerdict(BpfcompatError):  # noqa: N818 - it is the answer "we do not kno
     def __init__(self, classification: Classification, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.classification = classification
+
+    def outcome(self) -> Outcome:
+        """Return the outcome of a job that came to this."""
+        return Outcome(OutcomeKind.NO_VERDICT, str(self), self.classification)

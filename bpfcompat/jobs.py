@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bpfcompat import digest
-from bpfcompat.console import PROTOCOL
+from bpfcompat.guest import PROTOCOL
 from bpfcompat.model import Job, Kernel, Payload, Project
 from bpfcompat.qemu import Machine
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 
 from bpfcompat import processes, qemu
-from bpfcompat.console import JOB_WINDOW, ConnectionEnded, Control, Line, Streams
+from bpfcompat.console import ConnectionEnded, Control, Line, Streams
 from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import JOB_WINDOW, STREAM_KEPT
 from bpfcompat.model import Check, Classification, Observed, Outcome, OutcomeKind, Payload, Stream
 from bpfcompat.qmp import Monitor, MonitorError
 
@@ -29,7 +30,6 @@ ENVIRONMENT = {
 """The same on every kernel; a check's `env:` comes on top, and nothing of the host's."""
 
 TAIL_BYTES = 4096
-_STREAM_KEPT = 256 * 1024  # as KEPT in init.c
 _ALIVE_SECONDS = 2.0
 _DRAIN_SECONDS = 30.0  # the serial port carries 0.5 MB/s under emulation, and at most 1 MB is left to carry
 
@@ -192,10 +192,12 @@ class Guest:
     def _ended(self, line: Line) -> Outcome:
         status, nanoseconds, _, _, rss, out, out_sent, err, err_sent, drained = (int(text) for text in line.fields)
         if not self._streams.wait_for(out_sent, err_sent, _DRAIN_SECONDS):
-            return Outcome(
-                OutcomeKind.NO_VERDICT, "The command's output did not arrive whole.", Classification.HOST_FAILURE,
-                notes=(f"stdout: {self._streams.received('stdout')} of {out_sent} bytes, stderr: {self._streams.received('stderr')} of {err_sent}",),
-            )  # fmt: skip
+            came = [
+                f"{name}: {self._streams.received(name)} of {n} bytes"
+                for name, n in (("stdout", out_sent), ("stderr", err_sent))
+            ]
+            reason = f"The command's output did not arrive whole ({', '.join(came)})."
+            return Outcome(OutcomeKind.NO_VERDICT, reason, Classification.HOST_FAILURE)
         self.stop()
         notes = []
         if (self._streams.received("stdout"), self._streams.received("stderr")) != (out_sent, err_sent):
@@ -262,6 +264,6 @@ def _stream(path: Path, total: int, kept: int) -> Stream:
     data = path.read_bytes()
     if kept < total:
         gap = b"\n[bpfcompat: %d bytes left out here]\n" % (total - kept)
-        data = data[:_STREAM_KEPT] + gap + data[_STREAM_KEPT:]
+        data = data[:STREAM_KEPT] + gap + data[STREAM_KEPT:]
         path.write_bytes(data)
     return Stream(total, kept, data[-TAIL_BYTES:].decode(errors="replace").strip())

@@ -92,7 +92,7 @@ def _attempt(request: Request, folder: Path, deadline: float) -> Result:
             outcome = replace(outcome, mismatches=_mismatches(request.check, outcome, folder))
         return Result(outcome, line)
     except NoVerdict as error:
-        return Result(no_verdict(error), line)
+        return Result(error.outcome(), line)
 
 
 def _boot(request: Request, folder: Path, deadline: float) -> Guest:
@@ -115,8 +115,3 @@ def _mismatches(check: Check, outcome: Outcome, folder: Path) -> tuple[str, ...]
         return ()
     texts = [(folder / f"{name}.log").read_bytes() for name in ("stdout", "stderr")]
     return verdict.mismatches(check.expect, texts[0], texts[1], outcome.stdout.truncated or outcome.stderr.truncated)
-
-
-def no_verdict(error: NoVerdict) -> Outcome:
-    """Return the outcome of a job that could not be brought to a verdict."""
-    return Outcome(OutcomeKind.NO_VERDICT, str(error), error.classification)

@@ -48,7 +48,7 @@ def _explain(document: Document, error: ValidationError) -> BpfcompatError:
     what = ".".join(str(step) for step in location) or "the file"
     schema: Any = error.schema
     instance: Any = error.instance
-    description = schema.get("description", "") if isinstance(schema, dict) else ""
+    description = _description(error)
     if error.validator == "additionalProperties":
         return _unknown_key(document, error)
     if error.validator == "required":
@@ -83,6 +83,16 @@ def _explain(document: Document, error: ValidationError) -> BpfcompatError:
         )
         return BpfcompatError(f"{where}: {what} is {_short(error.instance)}; it must be {limits}.", description)
     return BpfcompatError(f"{where}: {what} cannot be {_short(error.instance)}.", description)
+
+
+def _description(error: ValidationError | None) -> str:
+    """Return what the schema says about a value, or about the alternatives that it is one of."""
+    while error is not None:
+        schema: Any = error.schema
+        if isinstance(schema, dict) and "description" in schema:
+            return str(schema["description"])
+        error = error.parent  # type: ignore[assignment]
+    return ""
 
 
 def _example(wanted: str) -> str:

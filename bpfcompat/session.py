@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bpfcompat import atomic, host, jobs, kernels, runner, verdict
+from bpfcompat import atomic, host, jobs, kernels, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import build, initramfs, payload
 from bpfcompat.model import (
@@ -214,11 +214,16 @@ class Session:
         started, clock = _now(), time.monotonic()
         parts: dict[str, Any] = {}
         try:
+            if record := self.cached(job):
+                self._finish(job, record)
+                return record
+            # What is staged is what is hashed and run: a file rebuilt since it was measured gives another key here.
+            staged = self.stage_payload(job.check)
             parts = self.key_parts(job) or self._refuse(job)
             with self.store.lock(jobs.key(parts)):
-                record = self.cached(job) or self._run_locked(job, parts, started, clock)
+                record = self.cached(job) or self._run_locked(job, staged, parts, started, clock)
         except NoVerdict as error:
-            record = self._record(job, parts, runner.Result(runner.no_verdict(error)), started, clock)
+            record = self._record(job, parts, error.outcome(), started, clock)
         except Exception as error:
             outcome = Outcome(
                 OutcomeKind.NO_VERDICT,
@@ -226,7 +231,7 @@ class Session:
                 Classification.HOST_FAILURE,
                 notes=(traceback.format_exc(),),
             )
-            record = self._record(job, parts, runner.Result(outcome), started, clock)
+            record = self._record(job, parts, outcome, started, clock)
         self._finish(job, record)
         return record
 
@@ -235,8 +240,10 @@ class Session:
             Classification.HOST_FAILURE, "the guest could not be built."
         )
 
-    def _run_locked(self, job: Job, parts: dict[str, Any], started: str, clock: float) -> Record:
-        machine, staged = self.machine(job.profile), self.stage_payload(job.check)
+    def _run_locked(self, job: Job, staged: Payload, parts: dict[str, Any], started: str, clock: float) -> Record:
+        from bpfcompat import runner  # with it comes pexpect, which a run of stored verdicts does not need
+
+        machine = self.machine(job.profile)
         if machine is None or staged.image is None:
             self._refuse(job)
         folder = self.store.evidence(jobs.key(parts), self.id)
@@ -244,7 +251,8 @@ class Session:
             machine, job.check, staged, staged.image, folder, self.options.boot_seconds,
             job.profile.timeout or job.check.timeout, self.options.total_seconds,
         )  # fmt: skip
-        record = self._record(job, parts, runner.run(request), started, clock, folder)
+        result = runner.run(request)
+        record = self._record(job, parts, result.outcome, started, clock, folder, result.qemu_command)
         if verdict.is_certain(record.verdict):
             self.store.put(record)
         return record
@@ -253,18 +261,19 @@ class Session:
         self,
         job: Job,
         parts: dict[str, Any],
-        result: runner.Result,
+        outcome: Outcome,
         started: str,
         clock: float,
         folder: Path | None = None,
+        qemu_command: str = "",
     ) -> Record:
         kernel = self.kernel(job.profile)
         return Record(
             job=job.name,
             key=jobs.key(parts) if parts else "",
             key_parts=parts,
-            verdict=verdict.decide(result.outcome, job.check.expect),
-            outcome=result.outcome,
+            verdict=verdict.decide(outcome, job.check.expect),
+            outcome=outcome,
             started_at=started,
             finished_at=_now(),
             seconds=round(time.monotonic() - clock, 3),
@@ -273,7 +282,7 @@ class Session:
             accelerator=host.ACCELERATOR,
             boot="cold",
             qemu=host.qemu_version(),
-            qemu_command=result.qemu_command,
+            qemu_command=qemu_command,
             evidence=str(folder.relative_to(self.project.workdir)) if folder else None,
         )
 
@@ -305,7 +314,7 @@ class Session:
         outcome = Outcome(
             OutcomeKind.NO_VERDICT, "The run was interrupted before this job ended.", Classification.INTERRUPTED
         )
-        return self._record(job, {}, runner.Result(outcome), _now(), time.monotonic())
+        return self._record(job, {}, outcome, _now(), time.monotonic())
 
     def close(self) -> None:
         """Drop temporary files."""

@@ -1,1 +1,7 @@
-"""What runs inside: init, the initramfs around it, and the payload disk."""
+"""What runs inside: init, the initramfs around it, and the payload disk. Here stands what host and init.c agree on."""
+
+PROTOCOL = "1"
+JOB_WINDOW = 2048
+"""Bytes of a job that the guest takes at once."""
+STREAM_KEPT = 256 * 1024
+"""Bytes that the guest keeps of the beginning, and of the end, of each of the command's streams."""

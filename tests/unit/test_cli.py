@@ -1,0 +1,82 @@
+"""The command line: every misuse is one sentence and exit code 1, before anything starts."""
+
+import pytest
+
+from bpfcompat import cli
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BPFCOMPAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("bpfcompat.runner.run", lambda request: pytest.fail("a machine was started"), raising=False)
+    (tmp_path / "m.yaml").write_text("profiles: [{id: a, kernel: 'path:vmlinuz'}]\n")
+    (tmp_path / "loader").write_text("#!/bin/sh\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["test-command"], "nothing to run"),
+        (["test-command", "--cmd", "   ", "--quick"], "nothing to run"),
+        (["test-command", "--bin", "loader", "--quick"], "--bin has no meaning without --cmd"),
+        (["test-command", "--expect-exit", "3", "--quick"], "--expect-exit has no meaning"),
+        (["test", "--command-binary", "loader", "--quick"], "--command-binary has no meaning without --command"),
+        (["test", "--artifact", "loader", "--quick"], "without a command is not there yet"),
+        (["test-command", "--cmd", "x"], "no matrix"),
+        (["test-command", "--cmd", "x", "--quick", "--matrix", "m.yaml"], "not allowed with"),
+        (["test-command", "--cmd", "x", "--matrix", "none.yaml"], "there is no matrix 'none.yaml'"),
+        (["test-command", "--cmd", "x", "--quick", "--expect-exit", "256"], "is not an exit code"),
+        (["test-command", "--cmd", "x", "--quick", "--expect-exit", "-1"], "is not an exit code"),
+        (["test-command", "--cmd", "x", "--quick", "--expect-exit", "one"], "invalid int value"),
+        (["test-command", "--cmd", "x", "--quick", "--timeout", "0"], "--timeout 0 is not a time limit"),
+        (["test-command", "--cmd", "x", "--quick", "--command-timeout", "soon"], "is not a time limit"),
+        (["test-command", "--cmd", "x", "--quick", "--jobs", "0"], "--jobs 0"),
+        (["test-command", "--cmd", "x", "--quick", "--out", "/proc/report.json"], "cannot be written"),
+        (["test-command", "--cmd", "x", "--quick", "--out", "nowhere/report.json"], "mkdir -p"),
+        (["test-command", "--cmd", "x", "--quick", "--runner", "firecracker"], "--runner firecracker"),
+        (["test-command", "--cmd", "x", "--quick", "--runner", "virtme-ng"], "--runner virtme-ng"),
+        (["test-command", "--cmd", "x", "--quick", "--junit", "x.xml"], "no JUnit"),
+        (["test-command", "--cmd", "x", "--quick", "--profile", "nope*"], "no profile matches"),
+        (["test-command", "--cmd", "x", "--quick", "--bin", "none"], "does not exist"),
+        (["test-command", "--cmd", "x", "--quick", "--bin", "."], "is a folder"),
+        (["test-command", "--cmdd", "x", "--quick"], "--cmdd"),
+        (["run"], "there is no bpfcompat.yaml"),
+        (["nonsense"], "nonsense"),
+        ([], "required"),
+    ],
+)
+def test_misuse(arguments, words, capsys):
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.out == ""
+    assert "Traceback" not in said.err
+
+
+def test_init_writes_what_runs_and_replaces_nothing(tmp_path, capsys):
+    from bpfcompat.config import load_project
+
+    assert cli.main(["init"]) == 0
+    assert load_project(tmp_path).matrix.name == "quick"
+    assert "task_bpfcompat" in (tmp_path / "dodo.py").read_text()
+    (tmp_path / "bpfcompat.yaml").write_text("mine")
+    assert cli.main(["init"]) == 1
+    assert (tmp_path / "bpfcompat.yaml").read_text() == "mine"
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_the_example_is_valid():
+    from pathlib import Path
+
+    from bpfcompat import document, schema
+
+    example = Path(__file__).parents[2] / "bpfcompat.yaml.example"
+    schema.check(document.read(example), "project")
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("bpfcompat 0.")

@@ -1,0 +1,75 @@
+"""Imports go downward only: a module may import what stands before it here, and nothing else of the package."""
+
+import ast
+from pathlib import Path
+
+import bpfcompat
+
+PACKAGE = Path(bpfcompat.__file__).parent
+
+ORDER = [
+    "model", "errors",
+    "digest", "atomic", "processes",
+    "document", "schema", "store", "host",
+    "matrix", "config",
+    "kernels.modules", "kernels.store", "kernels.apt", "kernels.files", "kernels",
+    "guest", "guest.initramfs", "guest.build", "guest.payload",
+    "qemu", "console", "qmp",
+    "verdict", "machine", "bootimage", "runner",
+    "jobs", "session",
+    "report", "report.gate", "report.identity", "report.table", "report.document", "report.output",
+    "tasks", "engine",
+    "", "cli.common", "cli.init", "cli.run", "cli.cache", "cli.test_command", "cli.test", "cli", "__main__",
+]  # fmt: skip
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """The package's modules that a module imports, by the names of ORDER."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "bpfcompat":
+            below = node.module.partition(".")[2]
+            for alias in node.names:
+                inner = f"{below}.{alias.name}".strip(".")
+                found.add(inner if inner in ORDER else below)
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[2] for alias in node.names if alias.name.split(".")[0] == "bpfcompat"}
+    return found
+
+
+def test_every_module_has_its_place_and_imports_downward():
+    modules = {_name(path): path for path in PACKAGE.rglob("*.py")}
+    assert set(modules) <= set(ORDER), set(modules) - set(ORDER)
+    upward = [
+        f"{name} imports {other}"
+        for name, path in modules.items()
+        for other in _imported(ast.parse(path.read_text()))
+        if ORDER.index(other) >= ORDER.index(name)
+    ]
+    assert not upward
+
+
+def test_each_library_is_known_to_few_modules():
+    users: dict[str, set[str]] = {"doit": set(), "pexpect": set(), "yaml": set()}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            roots = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
+            for root in roots:
+                if (root or "").split(".")[0] in users and isinstance(node, ast.Import | ast.ImportFrom):
+                    users[root.split(".")[0]].add(_name(path))
+    assert users == {"doit": {"tasks", "engine"}, "pexpect": {"console"}, "yaml": {"document"}}
+
+
+def test_the_path_that_boots_nothing_loads_no_library_of_the_boot():
+    """`bpfcompat init` and a run of stored verdicts must not pay for pexpect, ELF files or JSON Schema of reports."""
+    import subprocess
+    import sys
+
+    code = "import sys, bpfcompat.cli; print([m for m in ('pexpect', 'elftools', 'jsonschema', 'doit', 'tabulate') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"

@@ -1,0 +1,143 @@
+"""What a run looks like to its readers."""
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bpfcompat import schema
+from bpfcompat.model import (
+    Check,
+    Classification,
+    Job,
+    Matrix,
+    Observed,
+    Outcome,
+    OutcomeKind,
+    Payload,
+    Profile,
+    Project,
+    Record,
+    Run,
+    Shipped,
+    Status,
+    Stream,
+    Target,
+    Verdict,
+)
+from bpfcompat.report import document, gate, table
+
+NOW = datetime.datetime(2026, 1, 1, 12, 0, tzinfo=datetime.timezone.utc)
+PASS = Verdict(Status.PASS, exit_code=0)
+FAIL = Verdict(
+    Status.FAIL,
+    Classification.COMMAND_VALIDATION_FAILURE,
+    "Command exited 7 (expected 0) on this kernel.",
+    "command",
+    7,
+)
+INFRA = Verdict(Status.INFRA_ERROR, Classification.BOOT_FAILURE, "the guest did not come up in time.", "infra")
+NOT_RUNNABLE = Verdict(Status.FAIL, Classification.LOADER_NOT_RUNNABLE, "not a program", "command")
+CHECK = Check(command="loader --self-test")
+
+
+def target(name, verdict, required=True, cached=False, stderr=""):
+    ended = verdict.status is not Status.INFRA_ERROR
+    outcome = Outcome(
+        OutcomeKind.ENDED if ended else OutcomeKind.NO_VERDICT, "" if ended else verdict.reason,
+        observed=Observed("6.1.0-56-cloud-amd64", "x86_64", "#1 SMP") if ended else None,
+        wait_status=(verdict.exit_code or 0) << 8 if ended else None, stderr=Stream(len(stderr), len(stderr), stderr),
+    )  # fmt: skip
+    record = Record(
+        name, "a" * 64, {}, verdict, outcome, "2026-01-01T11:00:00.000Z", "2026-01-01T11:00:02.000Z", 2.0, "r",
+        kernel={"source": "apt:x/y"}, evidence=f"evidence/{name}", cached=cached,
+    )  # fmt: skip
+    return Target(Job(CHECK, Profile(name, "apt:x/y", required), name), record)
+
+
+def run(*targets):
+    profiles = tuple(target.job.profile for target in targets)
+    project = Project((CHECK,), Matrix(profiles, "m", Path("/m.yaml")), Path("/w/.bpfcompat"))
+    return Run("r", "2026-01-01T11:00:00.000Z", "2026-01-01T11:00:03.000Z", project, targets, {}, "7.2", "tcg", "cold")
+
+
+@pytest.mark.parametrize(
+    ("targets", "code"),
+    [
+        ([("a", PASS)], 0),
+        ([("a", PASS), ("b", FAIL)], 2),
+        ([("a", INFRA), ("b", FAIL)], 2),
+        ([("a", PASS), ("b", INFRA)], 1),
+        ([("a", PASS), ("b", FAIL, False)], 0),
+        ([("a", PASS), ("b", INFRA, False)], 0),
+        ([("a", FAIL, False)], 0),
+        ([("a", NOT_RUNNABLE)], 1),
+    ],
+)
+def test_the_gate(targets, code):
+    assert gate.summarize(run(*(target(*parts) for parts in targets))).exit_code == code
+
+
+def test_the_gate_says_what_does_not_count():
+    notes = gate.summarize(run(target("a", FAIL, False))).notes
+    assert any("No profile of this matrix is required" in note for note in notes)
+    assert any("a is optional, so its fail does not count" in note for note in notes)
+
+
+def test_the_table():
+    text = table.render(
+        run(target("a", PASS, cached=True), target("b", FAIL, stderr="no BTF\nboom"), target("c", INFRA)), NOW
+    )
+    lines = text.splitlines()
+    assert lines[0].split() == ["profile", "kernel", "verdict", "exit", "seconds", "cached", "why"]
+    assert lines[2].split()[:5] == ["a", "6.1.0-56-cloud-amd64", "pass", "0", "2.00"]
+    assert "59 min ago" in lines[2]
+    assert "Command exited 7" in lines[3]
+    assert "BOOT_FAILURE" in lines[4]
+    assert "    boom" in lines
+    assert lines[-1] == "1 passed, 1 failed, 1 without a verdict (2 run, 1 cached)"
+
+
+def test_a_run_that_booted_nothing_says_so():
+    assert "nothing booted" in table.render(run(target("a", PASS, cached=True)), NOW)
+
+
+def test_guest_text_cannot_drive_a_terminal():
+    text = table.render(run(target("b", FAIL, stderr="\x1b]0;title\x07\x1b[2J\u202e")), NOW)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "\\x1b" in text
+
+
+def test_report_json_fits_its_schema_and_writes_zero_and_false():
+    report = document.render(run(target("a", PASS), target("b", FAIL, False), target("c", INFRA)), {"json": "/r.json"})
+    assert schema.problems(report, "report") == []
+    first = report["targets"][0]["functional"]["tests"][0]
+    assert (first["exit_code"], first["expected_exit_code"], first["stdout_bytes"], first["timed_out"]) == (
+        0,
+        0,
+        0,
+        False,
+    )
+    assert [row["profile_id"] for row in report["targets"]] == ["a", "b", "c"]
+    assert report["targets"][2]["infra_error"]
+    assert report["summary"]["status"] == "error"
+
+
+def test_report_json_names_what_was_tested():
+    one = run(target("a", PASS))
+    assert document.render(one, {"json": "x"})["artifact"]["path"] == "command://command"
+    binary = Shipped("/b/loader", "loader", "b" * 64, 9)
+    two = replace(one, payloads={"command": Payload("d" * 64, binary=binary)})
+    found = document.render(two, {"json": "x"}, {"name": "mine"})
+    assert found["artifact"]["path"] == "command://loader"
+    assert found["command"]["binary"] == {"basename": "loader", "sha256": "b" * 64, "size_bytes": 9}
+    assert found["artifact"]["source"] == {"name": "mine"}
+    assert schema.problems(found, "report") == []
+
+
+def test_a_redacted_report_holds_no_command():
+    one = run(target("a", PASS))
+    report = document.render(replace(one, project=replace(one.project, redact=True)), {"json": "x"})
+    assert "self-test" not in str(report)
