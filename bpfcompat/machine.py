@@ -68,6 +68,7 @@ class Guest:
         self._console, self._monitor_socket = ports["console"], ours[-1]
         self._control = Control(ports["control"])
         self._alive_check: threading.Timer | None = None
+        self._killed_as_dead = False
         self._streams = Streams(ports, folder, self._check_alive)
 
     def __enter__(self) -> Guest:
@@ -147,13 +148,12 @@ class Guest:
                 return line
 
     def _gone(self, when: str) -> NoVerdict:
-        code = processes.stop(self._process, at_once=True)
+        code = self._wait_for_exit()
         self._streams.join()
-        said = (self.folder / "qemu.log").read_text(errors="replace").strip().splitlines()
-        if said or code:
-            return NoVerdict(
-                Classification.HOST_FAILURE, f"QEMU ended {when}: {said[-1] if said else f'status {code}'}"
-            )
+        if processes.interrupted():
+            return NoVerdict(Classification.INTERRUPTED, "The run was interrupted.")
+        if code or self._said():
+            return NoVerdict(Classification.HOST_FAILURE, f"QEMU ended {when} (status {code}). {self._said()}".strip())
         panicked = " The kernel panicked." if self._streams.panic_seen else ""
         return NoVerdict(
             Classification.BOOT_FAILURE, f"the machine stopped {when}.{panicked}", f"see {self.folder / 'console.log'}"
@@ -182,12 +182,7 @@ class Guest:
             self._dump_tasks()
             return self._without_end(OutcomeKind.TIMEOUT, f"The command was still running after {seconds:g} s.")
         except ConnectionEnded:
-            self.stop()
-            if self._streams.panic_seen:
-                return self._without_end(OutcomeKind.PANIC, "The kernel panicked while the command ran.")
-            return self._without_end(
-                OutcomeKind.LOST, "The machine rebooted, powered off or died while the command ran."
-            )
+            return self._lost()
 
     def _ended(self, line: Line) -> Outcome:
         status, nanoseconds, _, _, rss, out, out_sent, err, err_sent, drained = (int(text) for text in line.fields)
@@ -208,6 +203,32 @@ class Guest:
             OutcomeKind.ENDED, wait_status=status, command_seconds=nanoseconds / 1e9, max_rss_kib=rss, notes=tuple(notes),
             stdout=_stream(self.folder / "stdout.log", out, out_sent), stderr=_stream(self.folder / "stderr.log", err, err_sent),
         )  # fmt: skip
+
+    def _lost(self) -> Outcome:
+        """Tell what ended the machine: the guest, which lets QEMU exit with 0, or somebody on this side."""
+        code = self._wait_for_exit()
+        self.stop()
+        if processes.interrupted():
+            return Outcome(OutcomeKind.NO_VERDICT, "The run was interrupted.", Classification.INTERRUPTED)
+        if self._streams.panic_seen and (code == 0 or self._killed_as_dead):
+            return self._without_end(OutcomeKind.PANIC, "The kernel panicked while the command ran.")
+        if code == 0:
+            return self._without_end(OutcomeKind.LOST, "The machine rebooted or powered off while the command ran.")
+        reason = (
+            f"QEMU was ended from outside, or failed (status {code}), while the command ran. {self._said()}".strip()
+        )
+        return Outcome(OutcomeKind.NO_VERDICT, reason, Classification.HOST_FAILURE)
+
+    def _wait_for_exit(self) -> int:
+        """Return QEMU's own exit code: its ports close some milliseconds before it is gone."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_ALIVE_SECONDS)
+        return processes.stop(self._process, at_once=True)
+
+    def _said(self) -> str:
+        """Return the last line that QEMU itself printed."""
+        lines = (self.folder / "qemu.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
 
     def _without_end(self, kind: OutcomeKind, reason: str) -> Outcome:
         self.stop()
@@ -231,6 +252,7 @@ class Guest:
         self._alive_check.start()
 
     def _kill(self) -> None:
+        self._killed_as_dead = True
         with contextlib.suppress(ProcessLookupError, subprocess.SubprocessError):
             self._process.kill()
 
@@ -241,11 +263,13 @@ class Guest:
             for key in (b"w", b"l"):
                 monitor.execute("chardev-send-break", id="console")
                 self._console.sendall(key)
-            # An idle kernel answers at once, and its answer ends before init's to this PING.
-            self._control.send(f"PING {self.nonce}\n".encode())
-            deadline = time.monotonic() + 1.0
-            while self._control.next_line(deadline).kind != "PONG":
-                pass
+                # A second break before the kernel has read the key would take the first one back. init's answer comes
+                # after the kernel's; where init cannot run any more, the time is up after a second.
+                self._control.send(f"PING {self.nonce}\n".encode())
+                deadline = time.monotonic() + 1.0
+                with contextlib.suppress(TimeoutError):
+                    while self._control.next_line(deadline).kind != "PONG":
+                        pass
 
 
 def _blob(check: Check, payload: Payload) -> bytes:

@@ -17,6 +17,7 @@ from bpfcompat.errors import BpfcompatError
 
 _STOP_SECONDS = 2.0
 _running: set[subprocess.Popen[bytes]] = set()
+_interrupted = threading.Event()
 _lock = threading.Lock()
 
 
@@ -35,6 +36,8 @@ def start(
     """
     # A parent-death signal set by a helper program, not by preexec_fn: that would run Python between fork and exec
     # in a process with threads. Between its fork and its prctl a child is unprotected for about a millisecond.
+    if interrupted():
+        raise BpfcompatError("interrupted.")
     guard = _death_guard()
     try:
         child = subprocess.Popen(
@@ -114,6 +117,7 @@ def interruptible() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into KeyboardInterrupt, and see that no child outlives the block."""
 
     def interrupt(_number: int, _frame: object) -> None:
+        _interrupted.set()  # before anything is ended, so that no worker takes our own doing for the guest's
         raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -124,5 +128,11 @@ def interruptible() -> Iterator[None]:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         stop_all()
+        _interrupted.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def interrupted() -> bool:
+    """Tell whether this process has been asked to end."""
+    return _interrupted.is_set()

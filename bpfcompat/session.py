@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bpfcompat import atomic, host, jobs, kernels, verdict
+from bpfcompat import atomic, host, jobs, kernels, processes, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import build, initramfs, payload
 from bpfcompat.model import (
@@ -287,6 +287,8 @@ class Session:
         )
 
     def _finish(self, job: Job, record: Record) -> None:
+        if processes.interrupted() and not record.cached and record.verdict.status is Status.INFRA_ERROR:
+            return  # told as interrupted at the end
         with self._lock:
             self._records[job.name] = record
         if not record.cached:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,14 +108,12 @@ def _writable(path: Path | None) -> Path | None:
     folder = path.absolute().parent
     if path.is_dir():
         raise BpfcompatError(f"--out {path} is a folder.", f"name a file in it: --out {path}/report.json")
-    if (
-        not folder.is_dir()
-        or not os.access(path if path.exists() else folder, os.W_OK)
-        or not os.access(folder, os.W_OK)
-    ):
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # asking for permissions is not enough: /proc grants root everything
+    except OSError:
         raise BpfcompatError(
             f"--out {path} cannot be written: {folder} is not a folder that is ours to write.", f"mkdir -p {folder}"
-        )
+        ) from None
     return path.absolute()
 
 

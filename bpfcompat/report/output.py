@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from bpfcompat import atomic
+from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Run, Target
 from bpfcompat.report import document, table
 
@@ -26,9 +27,13 @@ class Wanted:
 def write(run: Run, wanted: Wanted) -> None:
     """Write report.json and print the table to stdout."""
     target = wanted.json or run.project.workdir / "report.json"
-    atomic.write_json(target, document.render(run, {"json": str(target)}, wanted.source))
+    report = document.render(run, {"json": str(target)}, wanted.source)
     sys.stdout.write(table.render(run, datetime.datetime.now(datetime.timezone.utc)) + f"\nreport: {target}\n")
     sys.stdout.flush()
+    try:
+        atomic.write_json(target, report)
+    except OSError as error:
+        raise BpfcompatError(f"the report {target} cannot be written: {error.strerror}.") from error
 
 
 def print_line(target: Target, stream: TextIO) -> None:

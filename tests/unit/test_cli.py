@@ -5,11 +5,15 @@ import pytest
 from bpfcompat import cli
 
 
+def _no_machine(request):
+    raise AssertionError("a machine was started")
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BPFCOMPAT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("bpfcompat.runner.run", lambda request: pytest.fail("a machine was started"), raising=False)
+    monkeypatch.setattr("bpfcompat.runner.run", _no_machine)
     (tmp_path / "m.yaml").write_text("profiles: [{id: a, kernel: 'path:vmlinuz'}]\n")
     (tmp_path / "loader").write_text("#!/bin/sh\n")
 
@@ -19,28 +23,28 @@ def elsewhere(tmp_path, monkeypatch):
     [
         (["test-command"], "nothing to run"),
         (["test-command", "--cmd", "   ", "--quick"], "nothing to run"),
-        (["test-command", "--bin", "loader", "--quick"], "--bin has no meaning without --cmd"),
+        (["test-command", "--bin", "loader", "--matrix", "m.yaml"], "--bin has no meaning without --cmd"),
         (["test-command", "--expect-exit", "3", "--quick"], "--expect-exit has no meaning"),
         (["test", "--command-binary", "loader", "--quick"], "--command-binary has no meaning without --command"),
         (["test", "--artifact", "loader", "--quick"], "without a command is not there yet"),
         (["test-command", "--cmd", "x"], "no matrix"),
         (["test-command", "--cmd", "x", "--quick", "--matrix", "m.yaml"], "not allowed with"),
         (["test-command", "--cmd", "x", "--matrix", "none.yaml"], "there is no matrix 'none.yaml'"),
-        (["test-command", "--cmd", "x", "--quick", "--expect-exit", "256"], "is not an exit code"),
-        (["test-command", "--cmd", "x", "--quick", "--expect-exit", "-1"], "is not an exit code"),
-        (["test-command", "--cmd", "x", "--quick", "--expect-exit", "one"], "invalid int value"),
-        (["test-command", "--cmd", "x", "--quick", "--timeout", "0"], "--timeout 0 is not a time limit"),
-        (["test-command", "--cmd", "x", "--quick", "--command-timeout", "soon"], "is not a time limit"),
-        (["test-command", "--cmd", "x", "--quick", "--jobs", "0"], "--jobs 0"),
-        (["test-command", "--cmd", "x", "--quick", "--out", "/proc/report.json"], "cannot be written"),
-        (["test-command", "--cmd", "x", "--quick", "--out", "nowhere/report.json"], "mkdir -p"),
-        (["test-command", "--cmd", "x", "--quick", "--runner", "firecracker"], "--runner firecracker"),
-        (["test-command", "--cmd", "x", "--quick", "--runner", "virtme-ng"], "--runner virtme-ng"),
-        (["test-command", "--cmd", "x", "--quick", "--junit", "x.xml"], "no JUnit"),
-        (["test-command", "--cmd", "x", "--quick", "--profile", "nope*"], "no profile matches"),
-        (["test-command", "--cmd", "x", "--quick", "--bin", "none"], "does not exist"),
-        (["test-command", "--cmd", "x", "--quick", "--bin", "."], "is a folder"),
-        (["test-command", "--cmdd", "x", "--quick"], "--cmdd"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--expect-exit", "256"], "is not an exit code"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--expect-exit", "-1"], "is not an exit code"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--expect-exit", "one"], "invalid int value"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--timeout", "0"], "--timeout 0 is not a time limit"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--command-timeout", "soon"], "is not a time limit"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--jobs", "0"], "--jobs 0"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--out", "/proc/report.json"], "cannot be written"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--out", "nowhere/report.json"], "mkdir -p"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--runner", "firecracker"], "--runner firecracker"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--runner", "virtme-ng"], "--runner virtme-ng"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--junit", "x.xml"], "no JUnit"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--profile", "nope*"], "no profile matches"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--bin", "none"], "does not exist"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--bin", "."], "is a folder"),
+        (["test-command", "--cmdd", "x", "--matrix", "m.yaml"], "--cmdd"),
         (["run"], "there is no bpfcompat.yaml"),
         (["nonsense"], "nonsense"),
         ([], "required"),

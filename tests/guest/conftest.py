@@ -1,0 +1,43 @@
+"""Real kernels in real QEMU; what they are made of is built and downloaded once, into the user's cache folder."""
+
+from pathlib import Path
+
+import pytest
+
+from bpfcompat import engine, matrix
+from bpfcompat.model import Check, Matrix, Project
+from bpfcompat.session import Options, Session
+
+KERNELS = ("debian-11-5.10", "debian-12-6.1", "debian-13-backports")
+"""The oldest, the most common and the newest 7.x."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.guest)
+
+
+@pytest.fixture(scope="session")
+def profiles():
+    found = {profile.id: profile for profile in matrix.load("mvp", Path()).profiles}
+    return {name: found[name] for name in KERNELS}
+
+
+@pytest.fixture
+def verdicts(tmp_path, profiles):
+    """Run commands, each on each of the named kernels, and return the records by kernel and command."""
+
+    def run(*commands, kernels=KERNELS[1:2], options=None, **check):
+        checks = tuple(
+            Check(command, name=f"c{number}", root=tmp_path, **check) for number, command in enumerate(commands)
+        )
+        chosen = Matrix(tuple(profiles[name] for name in kernels))
+        session = Session(Project(checks, chosen, tmp_path / ".bpfcompat"), options or Options())
+        try:
+            result = engine.run(session)
+        finally:
+            session.close()
+        return [target.record for target in result.targets]
+
+    return run
