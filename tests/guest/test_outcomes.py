@@ -171,10 +171,6 @@ def test_the_evidence_names_the_machine(verdicts, tmp_path):
 
 def test_a_qemu_that_is_killed_from_outside_is_no_verdict(verdicts, tmp_path):
     """Whoever kills QEMU (the kernel when memory runs out, a person) says nothing about the guest's kernel."""
-    import os
-    import signal
-    import subprocess
-    import threading
 
     def kill():
         while not list((tmp_path / ".bpfcompat").glob("evidence/*/*/stdout.log")):
