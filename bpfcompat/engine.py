@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,12 +15,15 @@ from bpfcompat.model import Run
 from bpfcompat.session import Session
 
 
-class _Failures(ZeroReporter):  # type: ignore[misc]  # doit has no types
-    """Says nothing of what goes well; rows are told by the session."""
+def _collector(failures: list[str]) -> type[ZeroReporter]:
+    """Return a reporter that says nothing and keeps what failed; rows are told by the session."""
 
-    def add_failure(self, task: Any, fail: Any) -> None:
-        if fail.report:
-            sys.stderr.write(f"{task.name}: {fail.get_msg()}\n")
+    class Failures(ZeroReporter):  # type: ignore[misc]  # doit has no types
+        def add_failure(self, task: Any, fail: Any) -> None:  # noqa: ARG002
+            if fail.report:
+                failures.append(str(fail.message).strip())
+
+    return Failures
 
 
 def run(session: Session, tell: tasks.Tell = lambda _: None) -> Run:
@@ -33,13 +35,14 @@ def run(session: Session, tell: tasks.Tell = lambda _: None) -> Run:
     """
     session.check_inputs()
     found: list[Run] = []
+    failures: list[str] = []
 
     def task_bpfcompat() -> Iterator[tasks.Task]:
         yield from tasks.tasks(session, found.append, tell)
 
     config = {
         **tasks.settings(session.project.matrix.profiles, session.options.jobs),
-        "reporter": _Failures,
+        "reporter": _collector(failures),
         "verbosity": 0,
     }
     # Without config_filenames=() doit would read the pyproject.toml of whatever folder we are called in.
@@ -47,5 +50,5 @@ def run(session: Session, tell: tasks.Tell = lambda _: None) -> Run:
         ["run"]
     )
     if not found:
-        raise BpfcompatError("the run could not be finished; the lines above say why.")
+        raise BpfcompatError(failures[0] if failures else "doit could not run the tasks; its words are above.")
     return found[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bpfcompat import digest, host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import preflight
 from bpfcompat.model import Check, Classification, Payload, Shipped
 
 MOUNT_POINT = "/bpfcompat/payload"
@@ -118,9 +119,11 @@ def stage(check: Check, folder: Path) -> Payload:
     """Copy a check's files, hash the copies, and make the image of exactly these.
 
     folder: new, for this check and run alone.
-    Raises BpfcompatError for missing files, NoVerdict (STAGING_FAILURE) if the image cannot be made.
+    Raises BpfcompatError for missing files and for a binary that can run nowhere, NoVerdict (STAGING_FAILURE) if the image cannot be made.
     """
     found = entries(check)
+    if check.binary:
+        preflight.check_loader(check.binary)
     tree = folder / "tree"
     tree.mkdir(parents=True)
     try:

@@ -13,7 +13,7 @@ ORDER = [
     "document", "schema", "store", "host",
     "matrix", "config",
     "kernels.modules", "kernels.store", "kernels.apt", "kernels.files", "kernels",
-    "guest", "guest.initramfs", "guest.build", "guest.payload",
+    "guest", "guest.initramfs", "guest.build", "guest.preflight", "guest.payload",
     "qemu", "console", "qmp",
     "verdict", "machine", "bootimage", "runner",
     "jobs", "session",
