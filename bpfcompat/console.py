@@ -137,6 +137,8 @@ class Streams:
         self._changed = threading.Condition()
         self._ended = False
         self._console_end = b""
+        self.failure: str | None = None
+        """Why the logs are not whole, if they are not."""
         self.panic_seen = False
         self._thread = threading.Thread(target=self._read_all, name="bpfcompat-streams", daemon=True)
         self._thread.start()
@@ -179,14 +181,17 @@ class Streams:
         except OSError:
             data = b""
         if not data:
-            if drain.tail:
+            if drain.tail and not self.failure:
                 file.write(
                     b"\n[bpfcompat: %d bytes left out here]\n" % (drain.received - drain.at_most - len(drain.tail))
                 )
                 file.write(drain.tail)
             return False
         with self._changed:
-            drain.take(file, data)
+            try:
+                drain.take(file, data)
+            except OSError as error:  # a full disk: the port is read on all the same, or the guest would seem to hang
+                self.failure = self.failure or f"{drain.path.name} cannot be written: {error.strerror}"
             self._changed.notify_all()
         if name == "console" and not self.panic_seen:
             self._look_for_panic(data)

@@ -166,6 +166,16 @@ class Guest:
 
         seconds: the command's limit.
         """
+        outcome = self._wait_for_end(seconds)
+        if self._streams.failure:
+            return Outcome(
+                OutcomeKind.NO_VERDICT,
+                f"The evidence is not whole: {self._streams.failure}.",
+                Classification.HOST_FAILURE,
+            )
+        return outcome
+
+    def _wait_for_end(self, seconds: float) -> Outcome:
         deadline = time.monotonic() + seconds
         try:
             while True:

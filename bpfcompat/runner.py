@@ -27,6 +27,7 @@ class Request:
     boot_seconds: float
     command_seconds: float
     total_seconds: float
+    """For one boot and one command together; it ends a job without a verdict."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,13 @@ def run(request: Request) -> Result:
     A boot that fails is tried once more. A panic, a hang or a loss is confirmed by a second run before it is
     believed: emulation itself can make a kernel die, and two runs that disagree are no verdict.
     """
-    deadline = time.monotonic() + request.total_seconds
-    first = _attempt(request, request.folder, deadline)
+    first = _attempt(request, request.folder)
     if first.outcome.kind is OutcomeKind.NO_VERDICT and first.outcome.classification is Classification.BOOT_FAILURE:
-        again = _attempt(request, _subfolder(request, "second"), deadline)
+        again = _attempt(request, _subfolder(request, "second"))
         return _noted(again, f"the first boot failed: {first.outcome.reason}")
     if first.outcome.kind in (OutcomeKind.ENDED, OutcomeKind.NO_VERDICT):
         return first
-    second = _attempt(request, _subfolder(request, "second"), deadline)
+    second = _attempt(request, _subfolder(request, "second"))
     if second.outcome.kind is first.outcome.kind:
         return _noted(first, "a second run ended in the same way")
     if second.outcome.kind is OutcomeKind.NO_VERDICT:
@@ -78,16 +78,23 @@ def _noted(result: Result, note: str) -> Result:
     return replace(result, outcome=replace(result.outcome, notes=(*result.outcome.notes, note)))
 
 
-def _attempt(request: Request, folder: Path, deadline: float) -> Result:
+def _attempt(request: Request, folder: Path) -> Result:
+    started = time.monotonic()
+    end = started + request.total_seconds
     line = ""
     try:
-        with _boot(request, folder, min(deadline, time.monotonic() + request.boot_seconds)) as guest:
+        deadline = min(end, started + request.boot_seconds)
+        with _boot(request, folder, deadline) as guest:
             line = guest.command_line
-            observed = guest.begin(
-                request.check, request.payload, min(deadline, time.monotonic() + request.boot_seconds)
-            )
-            outcome = guest.finish(min(request.command_seconds, deadline - time.monotonic()))
+            observed = guest.begin(request.check, request.payload, deadline)
+            left = end - time.monotonic()
+            outcome = guest.finish(min(request.command_seconds, left))
         outcome = replace(outcome, observed=observed)
+        if outcome.kind is OutcomeKind.TIMEOUT and left < request.command_seconds:
+            outcome = replace(outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.HOST_FAILURE, reason=(
+                f"the limit for the whole job ({request.total_seconds:g} s) ended it before the command's own"
+                f" ({request.command_seconds:g} s) was up; raise --timeout."
+            ))  # fmt: skip
         if outcome.kind is OutcomeKind.ENDED:
             outcome = replace(outcome, mismatches=_mismatches(request.check, outcome, folder))
         return Result(outcome, line)

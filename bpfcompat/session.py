@@ -33,6 +33,8 @@ from bpfcompat.model import (
 from bpfcompat.qemu import Machine
 from bpfcompat.store import VerdictStore
 
+_TOTAL_SECONDS = 180.0
+
 
 @dataclass(frozen=True)
 class Options:
@@ -45,7 +47,8 @@ class Options:
     """Run only what did not pass last time."""
     offline: bool = False
     boot_seconds: float = 30.0
-    total_seconds: float = 180.0
+    total_seconds: float | None = None
+    """For one boot and one command together; None means 180, or more where their own limits add up to more."""
 
 
 class Session:
@@ -247,9 +250,11 @@ class Session:
         if machine is None or staged.image is None:
             self._refuse(job)
         folder = self.store.evidence(jobs.key(parts), self.id)
+        command_seconds = job.profile.timeout or job.check.timeout
+        total = self.options.total_seconds or max(_TOTAL_SECONDS, self.options.boot_seconds + command_seconds)
         request = runner.Request(
             machine, job.check, staged, staged.image, folder, self.options.boot_seconds,
-            job.profile.timeout or job.check.timeout, self.options.total_seconds,
+            command_seconds, total,
         )  # fmt: skip
         result = runner.run(request)
         record = self._record(job, parts, result.outcome, started, clock, folder, result.qemu_command)

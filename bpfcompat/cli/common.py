@@ -30,13 +30,17 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--jobs", "--concurrency", default="auto", metavar="N|auto", help="machines at once (default: auto)"
     )
     parser.add_argument(
-        "--timeout", default="180s", metavar="TIME", help="limit for one kernel, boot and all (default: 180s)"
+        "--timeout",
+        metavar="TIME",
+        help="limit for one boot and command (default: 180s, or more where their own add up to more)",
     )
     parser.add_argument("--command-timeout", metavar="TIME", help="limit for the command (default: 60s)")
     parser.add_argument("--boot-timeout", default="30s", metavar="TIME", help="limit for the boot (default: 30s)")
     parser.add_argument("--force", action="store_true", help="run every kernel, whatever is stored")
     parser.add_argument("--failed", action="store_true", help="run only what did not pass last time")
     parser.add_argument("--offline", action="store_true", help="fetch no kernels")
+    parser.add_argument("--cold", action="store_true", help="boot every machine from its start, as this version does")
+    parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--runner", default="vm", help=argparse.SUPPRESS)
 
 
@@ -61,9 +65,13 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
 
     wanted = output.Wanted(_writable(options.out), source or {})
     how = Options(
-        jobs=_jobs(options.jobs), force=options.force, failed=options.failed, offline=options.offline,
-        boot_seconds=duration(options.boot_timeout, "--boot-timeout"), total_seconds=duration(options.timeout, "--timeout"),
-    )  # fmt: skip
+        jobs=_jobs(options.jobs),
+        force=options.force,
+        failed=options.failed,
+        offline=options.offline,
+        boot_seconds=duration(options.boot_timeout, "--boot-timeout"),
+        total_seconds=duration(options.timeout, "--timeout") if options.timeout else None,
+    )
     session = Session(_adjusted(project, options), how)
     with processes.interruptible():
         try:
@@ -82,6 +90,8 @@ def _adjusted(project: Project, options: argparse.Namespace) -> Project:
     for flag, name in _LATER.items():
         if getattr(options, flag[2:]):
             raise BpfcompatError(f"{flag} is not there yet: this version writes no {name}.", "use --out report.json")
+    if options.keep:
+        raise BpfcompatError("--keep is not there yet: every machine ends with its command.", "see the evidence folder")
     if options.runner != "vm":
         raise BpfcompatError(
             f"--runner {options.runner} cannot run commands; they need the machine that bpfcompat boots itself.",

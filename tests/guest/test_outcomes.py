@@ -187,3 +187,15 @@ def test_a_qemu_that_is_killed_from_outside_is_no_verdict(verdicts, tmp_path):
     killer.join()
     assert record.verdict.status is Status.INFRA_ERROR
     assert record.verdict.classification is Classification.HOST_FAILURE
+
+
+def test_the_limit_of_the_whole_job_says_nothing_about_the_command(verdicts):
+    (record,) = verdicts("sleep 300", options=Options(total_seconds=5))
+    assert record.verdict.status is Status.INFRA_ERROR
+    assert "raise --timeout" in record.verdict.reason
+
+
+def test_a_boot_that_takes_too_long_is_tried_again_and_then_no_verdict(verdicts):
+    (record,) = verdicts("true", options=Options(boot_seconds=0.2))
+    assert record.verdict.classification is Classification.BOOT_FAILURE
+    assert any("the first boot failed" in note for note in record.outcome.notes)

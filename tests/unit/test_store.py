@@ -233,3 +233,22 @@ def test_static_programs_and_scripts_pass(tmp_path):
     preflight.check_loader(tmp_path / "script")
     preflight.check_loader(Path("/bin/bash-static"))
     preflight.check_loader(Path("/bin/busybox"))
+
+
+def test_a_full_disk_stalls_no_guest_and_is_told(tmp_path):
+    import socket
+
+    from bpfcompat.console import Streams
+
+    (tmp_path / "stdout.log").symlink_to("/dev/full")
+    pairs = {name: socket.socketpair() for name in ("console", "stdout", "stderr")}
+    streams = Streams({name: pair[0] for name, pair in pairs.items()}, tmp_path, lambda: None)
+    for _ in range(50):
+        pairs["stdout"][1].sendall(b"x" * 65536)  # would block for ever if nobody read
+    assert streams.wait_for(50 * 65536, 0, 10)
+    for pair in pairs.values():
+        pair[1].close()
+    streams.join()
+    for pair in pairs.values():
+        pair[0].close()
+    assert "stdout.log cannot be written: No space left on device" in (streams.failure or "")
