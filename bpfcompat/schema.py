@@ -70,7 +70,8 @@ def _explain(document: Document, error: ValidationError) -> BpfcompatError:
         }
         wanted = kinds.get(str(error.validator_value), str(error.validator_value))
         return BpfcompatError(
-            f"{where}: {what} must be {wanted}, not {_short(error.instance)}.", description or _example(wanted)
+            f"{where}: {what} must be {wanted}, not {_short(error.instance)}.",
+            _example(wanted, instance) or description,
         )
     if error.validator in ("minimum", "maximum"):
         low, high = schema.get("minimum"), schema.get("maximum")
@@ -95,8 +96,12 @@ def _description(error: ValidationError | None) -> str:
     return ""
 
 
-def _example(wanted: str) -> str:
-    return "write it as `key: value` lines" if wanted == "a mapping" else ""
+def _example(wanted: str, value: Any) -> str:
+    if wanted == "a mapping":
+        return "write it as `key: value` lines"
+    if wanted == "a text" and isinstance(value, (bool, int, float)):
+        return f"put it in quotes: '{_short(value)}'"
+    return ""
 
 
 def _short(value: Any) -> str:

@@ -73,6 +73,7 @@ def test_a_row_of_the_published_tool_takes_its_kernel_from_the_catalogue(tmp_pat
         ("command: '  '\n" + ROW, 1, "command cannot be", ""),
         (ROW, 1, "there is no command to run", "command:"),
         ("command: x\nchecks: [{name: a, command: y}]\n" + ROW, 1, "exclude each other", ""),
+        ("command: true\n" + ROW, 1, "command must be a text, not true", "put it in quotes"),
         ("command: x\n", 1, "has no 'matrix'", "matrix:"),
         ("- a\n- b\n", 1, "must be a mapping", ""),
         ("just words\n", 1, "must be a mapping", ""),
