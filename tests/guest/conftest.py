@@ -1,5 +1,6 @@
 """Real kernels in real QEMU; what they are made of is built and downloaded once, into the user's cache folder."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,19 @@ from bpfcompat.session import Options, Session
 
 KERNELS = ("debian-11-5.10", "debian-12-6.1", "debian-13-backports")
 """The oldest, the most common and the newest 7.x."""
+
+
+def machines_of(folder):
+    """The process ids of the machines whose payload is below a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            continue  # it has ended meanwhile
+        if b"qemu-system" in line and os.fsencode(folder) in line:
+            found.append(int(process.name))
+    return found
 
 
 def pytest_collection_modifyitems(items):

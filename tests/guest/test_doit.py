@@ -11,6 +11,8 @@ import pytest
 
 from bpfcompat import schema
 
+from .conftest import machines_of
+
 TOOLS = Path(sys.executable).parent
 MATRIX = """\
 matrix:
@@ -215,8 +217,7 @@ def test_an_interrupted_run_reports_what_it_knows_and_leaves_nothing(repo):
     assert schema.problems(report, "report") == []
     assert {target["classification_code"] for target in report["targets"]} == {"INTERRUPTED"}
     assert list((repo / ".bpfcompat" / "tmp").iterdir()) == []
-    running = subprocess.run(["pgrep", "-f", str(repo)], capture_output=True, text=True, check=False).stdout
-    assert running == ""
+    assert machines_of(repo) == []
 
 
 def test_two_runs_at_once_do_the_work_once(repo):

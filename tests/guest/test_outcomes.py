@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import threading
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from bpfcompat.model import Classification, OutcomeKind, Status
 from bpfcompat.session import Options
 
-from .conftest import KERNELS
+from .conftest import KERNELS, machines_of
 
 # command, exit code, signal
 ENDINGS = [
@@ -178,8 +177,7 @@ def test_a_qemu_that_is_killed_from_outside_is_no_verdict(verdicts, tmp_path):
         log = next((tmp_path / ".bpfcompat").glob("evidence/*/*/stdout.log"))
         while b"running" not in log.read_bytes():
             pass
-        found = subprocess.run(["pgrep", "-f", f"qemu-system.*{tmp_path}"], capture_output=True, text=True, check=True)
-        os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+        os.kill(machines_of(tmp_path)[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
