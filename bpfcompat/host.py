@@ -57,7 +57,10 @@ def qemu_version() -> str:
             return str(known["version"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    said = processes.check([str(binary), "--version"], doing="asking QEMU for its version").decode(errors="replace")
+    try:
+        said = processes.check([str(binary), "--version"], doing="asking QEMU for its version").decode(errors="replace")
+    except BpfcompatError:
+        return ""  # whoever runs it will say why it cannot run
     version = re.search(r"version (\S+(?: \(.*\))?)", said)
     found = version[1] if version else said.splitlines()[0]
     atomic.write_json(memo, {"binary": stamp, "version": found})

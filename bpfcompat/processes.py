@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,9 @@ def start(
         raise BpfcompatError(f"{argv[0]} cannot be started: {error.strerror}.") from error
     with _lock:
         _running.add(child)
+    if interrupted():  # while it was being started: whoever ends the children has not seen this one
+        stop(child, at_once=True)
+        raise BpfcompatError("interrupted.")
     return child
 
 
@@ -122,15 +126,33 @@ def interruptible() -> Iterator[None]:
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
+    # A signal that comes in the moment before the main thread waits for its workers would be noticed only when one of
+    # them is done (CPython runs handlers between instructions), so a thread of its own sees it too, and ends the
+    # children: then the workers are done.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_end_on_signal, args=(reader,), name="bpfcompat-signals", daemon=True)
+    watcher.start()
     try:
         yield
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(wakeup)
+        writer.close()
+        watcher.join()
+        reader.close()
         stop_all()
         _interrupted.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end_on_signal(reader: socket.socket) -> None:
+    if reader.recv(1):
+        _interrupted.set()
+        stop_all()
 
 
 def interrupted() -> bool:
