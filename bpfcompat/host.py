@@ -39,6 +39,7 @@ def program(name: str) -> str:
 
 
 ACCELERATOR = "tcg"
+"""Software emulation, always: a /dev/kvm that opens can still abort or hang QEMU, and only a probe that boots could tell."""
 
 
 @functools.cache
