@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 import selectors
 import socket
@@ -116,10 +118,21 @@ class _Drain:
     def take(self, file: Any, data: bytes) -> None:
         room = max(0, self.at_most - self.received)
         self.received += len(data)
-        file.write(data[:room])
         if len(data) > room:
             self.tail += data[room:]
             del self.tail[: -self.at_most // 8]
+        _write(file, data[:room])
+
+    def finish(self, file: Any) -> None:
+        if self.tail:
+            left_out = self.received - self.at_most - len(self.tail)
+            _write(file, b"\n[bpfcompat: %d bytes left out here]\n" % left_out + self.tail)
+
+
+def _write(file: Any, data: bytes) -> None:
+    """Write all of `data` to an unbuffered file; a disk that fills up first takes a part of it, without an error."""
+    if file.write(data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class Streams:
@@ -180,22 +193,15 @@ class Streams:
             data = drain.connection.recv(_READ)
         except OSError:
             data = b""
-        if not data:
-            if drain.tail and not self.failure:
-                file.write(
-                    b"\n[bpfcompat: %d bytes left out here]\n" % (drain.received - drain.at_most - len(drain.tail))
-                )
-                file.write(drain.tail)
-            return False
         with self._changed:
             try:
-                drain.take(file, data)
+                drain.take(file, data) if data else drain.finish(file)
             except OSError as error:  # a full disk: the port is read on all the same, or the guest would seem to hang
                 self.failure = self.failure or f"{drain.path.name} cannot be written: {error.strerror}"
             self._changed.notify_all()
         if name == "console" and not self.panic_seen:
             self._look_for_panic(data)
-        return True
+        return bool(data)
 
     def _look_for_panic(self, data: bytes) -> None:
         text = self._console_end + data

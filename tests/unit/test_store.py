@@ -252,3 +252,26 @@ def test_a_full_disk_stalls_no_guest_and_is_told(tmp_path):
     for pair in pairs.values():
         pair[0].close()
     assert "stdout.log cannot be written: No space left on device" in (streams.failure or "")
+
+
+def test_a_port_that_is_flooded_keeps_its_beginning_and_its_end(tmp_path):
+    import socket
+
+    from bpfcompat.console import Streams
+
+    pairs = {name: socket.socketpair() for name in ("console", "stdout", "stderr")}
+    streams = Streams({name: pair[0] for name, pair in pairs.items()}, tmp_path, lambda: None)
+    pairs["stdout"][1].sendall(b"first" + b"x" * (3 << 20) + b"last")
+    for pair in pairs.values():
+        pair[1].close()
+    streams.join()
+    for pair in pairs.values():
+        pair[0].close()
+    data = (tmp_path / "stdout.log").read_bytes()
+    kept = (1 << 20) + (1 << 17)
+    gap = b"\n[bpfcompat: %d bytes left out here]\n" % ((3 << 20) + 9 - kept)
+    assert data.startswith(b"firstxxx")
+    assert data.endswith(b"xxxlast")
+    assert data[1 << 20 :].startswith(gap)
+    assert len(data) == kept + len(gap)
+    assert streams.failure is None
