@@ -13,6 +13,8 @@ from bpfcompat.model import Check, Expectation, Matrix, Project
 
 FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
+_PROJECT_KEYS = ("matrix", "boot", "accel", "redact")
+"""What is the whole project's, not one check's."""
 COMMAND_BYTES_AT_MOST = 131_071
 """Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
 
@@ -37,7 +39,7 @@ def load_project(path: Path) -> Project:
     schema.check(read, "project")
     value = read.value
     root = file.resolve().parent
-    rows = value.get("checks") or [{key: value[key] for key in value if key not in ("matrix", "redact")}]
+    rows = value.get("checks") or [{key: value[key] for key in value if key not in _PROJECT_KEYS}]
     names: dict[str, int] = {}
     for index, row in enumerate(rows):
         if names.setdefault(row.get("name", "command"), index) != index:
@@ -48,7 +50,10 @@ def load_project(path: Path) -> Project:
     checks = tuple(
         _check(read, row, ("checks", index) if "checks" in value else (), root) for index, row in enumerate(rows)
     )
-    return Project(checks, _matrix(read, root), root / WORKDIR_NAME, value.get("redact", False))
+    return Project(
+        checks, _matrix(read, root), root / WORKDIR_NAME, value.get("redact", False),
+        boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"),
+    )  # fmt: skip
 
 
 def _matrix(read: Document, root: Path) -> Matrix:

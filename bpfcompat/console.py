@@ -142,6 +142,7 @@ class Streams:
     """
 
     def __init__(self, connections: dict[str, socket.socket], folder: Path, on_panic: Callable[[], None]) -> None:
+        """Start reading; `folder` holds the logs already, which are added to."""
         limits = {"console": _CONSOLE_BYTES_AT_MOST, "stdout": _STREAM_BYTES_AT_MOST, "stderr": _STREAM_BYTES_AT_MOST}
         self._drains = {
             name: _Drain(connections[name], folder / f"{name}.log", limit) for name, limit in limits.items()
@@ -178,7 +179,7 @@ class Streams:
         with contextlib.ExitStack() as stack:
             selector = stack.enter_context(selectors.DefaultSelector())
             for name, drain in self._drains.items():
-                file = stack.enter_context(drain.path.open("wb", buffering=0))
+                file = stack.enter_context(drain.path.open("ab", buffering=0))
                 selector.register(drain.connection, selectors.EVENT_READ, (name, drain, file))
             while selector.get_map():
                 for key, _ in selector.select():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +28,29 @@ def of_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> str:
         hasher.update(block)
         if copy_to is not None:
             copy_to.write(block)
+    return hasher.hexdigest()
+
+
+def of_sparse_file(path: Path) -> str:
+    """Return the SHA-256 of where a file is not zero and of what stands there, the same whatever its holes; raises OSError."""
+    block = 1 << 16
+    empty = bytes(block)
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        hasher = hashlib.sha256(b"%d" % size)
+        at = 0
+        while at < size:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA) // block * block
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+                    break
+                raise
+            data = os.pread(file.fileno(), block, at)
+            if data != empty[: len(data)]:
+                hasher.update(b"@%d:" % at)
+                hasher.update(data)
+            at += block
     return hasher.hexdigest()
 
 

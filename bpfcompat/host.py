@@ -38,8 +38,10 @@ def program(name: str) -> str:
     return found
 
 
-ACCELERATOR = "tcg"
-"""Software emulation, always: a /dev/kvm that opens can still abort or hang QEMU, and only a probe that boots could tell."""
+def processor() -> str:
+    """Return what tells this processor from others as far as a machine with KVM is shaped by it."""
+    first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    return "\n".join(re.findall(r"^(?:model name|microcode|flags)\s*:.*$", first, re.MULTILINE))
 
 
 @functools.cache
@@ -66,6 +68,20 @@ def qemu_version() -> str:
     found = version[1] if version else said.splitlines()[0]
     atomic.write_json(memo, {"binary": stamp, "version": found})
     return found
+
+
+BOOT_IMAGES_VARIABLE = "BPFCOMPAT_BOOT_IMAGES"
+
+
+def boot_images_bytes() -> int:
+    """Return how much disk boot images may take, in bytes: $BPFCOMPAT_BOOT_IMAGES, like 500M or 4G (the default)."""
+    text = os.environ.get(BOOT_IMAGES_VARIABLE) or "4G"
+    found = re.fullmatch(r"(\d+)([MG])", text)
+    if not found:
+        raise BpfcompatError(
+            f"{BOOT_IMAGES_VARIABLE}={text} is not a size.", f"export {BOOT_IMAGES_VARIABLE}=4G (M and G are known)"
+        )
+    return int(found[1]) << {"M": 20, "G": 30}[found[2]]
 
 
 def memory_available_mib() -> int:

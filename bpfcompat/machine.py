@@ -37,11 +37,14 @@ _DRAIN_SECONDS = 30.0  # the serial port carries 0.5 MB/s under emulation, and a
 class Guest:
     """A running machine. A context manager: at its end the machine is gone, whatever happened."""
 
-    def __init__(self, arguments: Callable[[Sequence[int], int], list[str]], folder: Path) -> None:
+    def __init__(
+        self, arguments: Callable[[Sequence[int], int], list[str]], folder: Path, console: bytes = b""
+    ) -> None:
         """Start QEMU.
 
         arguments: (file descriptors of the serial ports, that of the monitor) -> QEMU's argument list.
         folder: where console.log, stdout.log, stderr.log and qemu.log are written.
+        console: what console.log begins with, for a guest that has run before.
         Raises NoVerdict (HOST_FAILURE) if QEMU cannot be started.
         """
         self.folder = folder
@@ -52,6 +55,8 @@ class Guest:
         ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         self._sockets = ours
         try:
+            for name, content in (("console", console), ("stdout", b""), ("stderr", b"")):
+                (folder / f"{name}.log").write_bytes(content)
             self.arguments = arguments([end.fileno() for end in theirs[:-1]], theirs[-1].fileno())
             with (folder / "qemu.log").open("wb") as log:
                 self._process = processes.start(
@@ -69,6 +74,7 @@ class Guest:
         self._control = Control(ports["control"])
         self._alive_check: threading.Timer | None = None
         self._killed_as_dead = False
+        self._monitor: Monitor | None = None
         self._streams = Streams(ports, folder, self._check_alive)
 
     def __enter__(self) -> Guest:
@@ -85,6 +91,8 @@ class Guest:
             self._alive_check.cancel()
         processes.stop(self._process, at_once=True)
         self._streams.join()
+        if self._monitor:
+            self._monitor.close()
         for end in self._sockets:
             end.close()
 
@@ -94,13 +102,25 @@ class Guest:
         return shlex.join(self.arguments)
 
     def monitor(self, seconds: float) -> Monitor:
-        """Open the machine's monitor; raises MonitorError."""
-        return Monitor(self._monitor_socket, seconds)
+        """Return the machine's monitor; raises MonitorError, which its commands do after so many seconds of silence."""
+        if self._monitor is None:
+            self._monitor = Monitor(self._monitor_socket, seconds)
+        self._monitor_socket.settimeout(seconds)
+        return self._monitor
 
     # ---- before the command ----
 
     def wait_ready(self, deadline: float) -> None:
         """Wait until the guest waits for a job; raises NoVerdict (BOOT_FAILURE, or HOST_FAILURE if QEMU itself failed)."""
+        self._wait_for("READY", deadline)
+
+    def settle(self, deadline: float) -> None:
+        """Have a guest that waits for a job make itself ready to be saved; raises NoVerdict as `wait_ready` does."""
+        with contextlib.suppress(ConnectionEnded):  # told better by what follows
+            self._control.send(b"SETTLE\n")
+        self._wait_for("SETTLED", deadline)
+
+    def _wait_for(self, kind: str, deadline: float) -> None:
         try:
             line = self._control.next_line(deadline)
         except TimeoutError as error:
@@ -109,8 +129,8 @@ class Guest:
             ) from error
         except ConnectionEnded as error:
             raise self._gone("before the guest was up") from error
-        if line.kind != "READY":
-            raise NoVerdict(Classification.BOOT_FAILURE, f"the guest said {line.kind} where READY was due.")
+        if line.kind != kind:
+            raise NoVerdict(Classification.BOOT_FAILURE, f"the guest said {line.kind} where {kind} was due.")
 
     def begin(self, check: Check, payload: Payload, deadline: float) -> Observed:
         """Hand the guest its job and wait until the command starts.
@@ -152,8 +172,8 @@ class Guest:
         self._streams.join()
         if processes.interrupted():
             return NoVerdict(Classification.INTERRUPTED, "The run was interrupted.")
-        if code or self._said():
-            return NoVerdict(Classification.HOST_FAILURE, f"QEMU ended {when} (status {code}). {self._said()}".strip())
+        if code or self.said():
+            return NoVerdict(Classification.HOST_FAILURE, f"QEMU ended {when} (status {code}). {self.said()}".strip())
         panicked = " The kernel panicked." if self._streams.panic_seen else ""
         return NoVerdict(
             Classification.BOOT_FAILURE, f"the machine stopped {when}.{panicked}", f"see {self.folder / 'console.log'}"
@@ -224,9 +244,7 @@ class Guest:
             return self._without_end(OutcomeKind.PANIC, "The kernel panicked while the command ran.")
         if code == 0:
             return self._without_end(OutcomeKind.LOST, "The machine rebooted or powered off while the command ran.")
-        reason = (
-            f"QEMU was ended from outside, or failed (status {code}), while the command ran. {self._said()}".strip()
-        )
+        reason = f"QEMU was ended from outside, or failed (status {code}), while the command ran. {self.said()}".strip()
         return Outcome(OutcomeKind.NO_VERDICT, reason, Classification.HOST_FAILURE)
 
     def _wait_for_exit(self) -> int:
@@ -235,7 +253,7 @@ class Guest:
             self._process.wait(_ALIVE_SECONDS)
         return processes.stop(self._process, at_once=True)
 
-    def _said(self) -> str:
+    def said(self) -> str:
         """Return the last line that QEMU itself printed."""
         lines = (self.folder / "qemu.log").read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""

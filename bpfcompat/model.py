@@ -105,6 +105,10 @@ class Project:
     matrix: Matrix
     workdir: Path
     redact: bool = False
+    boot: str = "warm"
+    """warm: guests are restored from boot images; cold: each boots from its start."""
+    accelerator: str = "auto"
+    """auto, kvm or tcg."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,9 @@ class Kernel:
     source: str
     version: str
     image: Path
+    """What is booted: the ELF kernel out of the image that came, or that image itself."""
     image_sha256: str
+    """Of the image that came."""
     modules: tuple[Path, ...]
     """Decompressed modules that the guest needs, in the order in which they can be loaded."""
     modules_sha256: str
@@ -262,4 +268,6 @@ class Run:
     """By the name of the check; a check whose files could not be read has none."""
     qemu: str = ""
     accelerator: str = ""
+    accelerator_reason: str = ""
+    """Why it is not kvm."""
     boot: str = ""

@@ -22,11 +22,21 @@ class Monitor:
         self._receive()
         self.execute("qmp_capabilities")
 
-    def execute(self, command: str, **arguments: Any) -> Any:
-        """Run a command and return what it returns; raises MonitorError."""
-        request = {"execute": command, **({"arguments": arguments} if arguments else {})}
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._lines.close()
+
+    def execute(self, command: str, descriptor: int | None = None, **arguments: Any) -> Any:
+        """Run a command and return what it returns; raises MonitorError.
+
+        descriptor: a file descriptor that QEMU gets a copy of, for commands that take one.
+        """
+        request = json.dumps({"execute": command, **({"arguments": arguments} if arguments else {})}).encode() + b"\n"
         try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            if descriptor is None:
+                self._socket.sendall(request)
+            else:
+                socket.send_fds(self._socket, [request], [descriptor])
         except OSError as error:
             raise MonitorError(f"{command}: {error}") from error
         while True:
@@ -51,5 +61,8 @@ class Monitor:
             raise MonitorError(f"the monitor does not answer: {error}") from error
         if not line:
             raise MonitorError("the monitor is closed")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError as error:  # cut off by QEMU's end
+            raise MonitorError("the monitor is closed") from error
         return answer

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bpfcompat import qemu, verdict
+from bpfcompat import bootimage, processes, qemu, verdict
 from bpfcompat.errors import NoVerdict
 from bpfcompat.machine import Guest
 from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload
@@ -24,6 +24,8 @@ class Request:
     """The payload's image."""
     folder: Path
     """Where the evidence is written."""
+    image: Path | None
+    """The machine's boot image; None boots it from its start."""
     boot_seconds: float
     command_seconds: float
     total_seconds: float
@@ -32,25 +34,45 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """An outcome, and the command line of the machine that showed it."""
+    """An outcome, and the machine that showed it."""
 
     outcome: Outcome
     qemu_command: str = ""
+    began: bool = False
+    """Its command began."""
+    warm: bool = False
+    """It was restored from a boot image."""
 
 
 def run(request: Request) -> Result:
     """Run a job and return what happened; never raises for what can go wrong with a machine.
 
-    A boot that fails is tried once more. A panic, a hang or a loss is confirmed by a second run before it is
-    believed: emulation itself can make a kernel die, and two runs that disagree are no verdict.
+    A boot image that does not come to its command is dropped, and the machine boots from its start; a boot that fails is
+    tried once more. A panic, a hang or a loss is confirmed by a second run, booted from its start, before it is believed:
+    emulation itself can make a kernel die, and two runs that disagree are no verdict.
     """
-    first = _attempt(request, request.folder)
-    if first.outcome.kind is OutcomeKind.NO_VERDICT and first.outcome.classification is Classification.BOOT_FAILURE:
-        again = _attempt(request, _subfolder(request, "second"))
-        return _noted(again, f"the first boot failed: {first.outcome.reason}")
+    first = _attempt(request, request.folder, request.image)
+    if request.image and not first.began and not processes.interrupted():
+        bootimage.discard(request.image)
+        note = f"its boot image could not be used, and is made anew next time: {first.outcome.reason}"
+        first = _noted(_again(request, "restored"), note)
+    if first.outcome.classification is Classification.BOOT_FAILURE:
+        return _noted(_again(request, "first"), f"the first boot failed: {first.outcome.reason}")
     if first.outcome.kind in (OutcomeKind.ENDED, OutcomeKind.NO_VERDICT):
         return first
-    second = _attempt(request, _subfolder(request, "second"))
+    return _confirmed(first, _attempt(request, _subfolder(request, "second")))
+
+
+def _again(request: Request, name: str) -> Result:
+    """Run a job anew from a cold boot; the logs of the attempt before are set aside under `name`."""
+    aside = _subfolder(request, name)
+    for log in request.folder.glob("*.log"):
+        log.replace(aside / log.name)
+    return _attempt(request, request.folder)
+
+
+def _confirmed(first: Result, second: Result) -> Result:
+    """Return the first result if the second says the same, else that there is no verdict."""
     if second.outcome.kind is first.outcome.kind:
         return _noted(first, "a second run ended in the same way")
     if second.outcome.kind is OutcomeKind.NO_VERDICT:
@@ -78,15 +100,16 @@ def _noted(result: Result, note: str) -> Result:
     return replace(result, outcome=replace(result.outcome, notes=(*result.outcome.notes, note)))
 
 
-def _attempt(request: Request, folder: Path) -> Result:
+def _attempt(request: Request, folder: Path, image: Path | None = None) -> Result:
     started = time.monotonic()
     end = started + request.total_seconds
-    line = ""
+    line, began = "", False
     try:
         deadline = min(end, started + request.boot_seconds)
-        with _boot(request, folder, deadline) as guest:
+        with _guest(request, folder, image, deadline) as guest:
             line = guest.command_line
             observed = guest.begin(request.check, request.payload, deadline)
+            began = True
             left = end - time.monotonic()
             outcome = guest.finish(min(request.command_seconds, left))
         outcome = replace(outcome, observed=observed)
@@ -97,13 +120,15 @@ def _attempt(request: Request, folder: Path) -> Result:
             ))  # fmt: skip
         if outcome.kind is OutcomeKind.ENDED:
             outcome = replace(outcome, mismatches=_mismatches(request.check, outcome, folder))
-        return Result(outcome, line)
+        return Result(outcome, line, began, warm=image is not None)
     except NoVerdict as error:
-        return Result(error.outcome(), line)
+        return Result(error.outcome(), line, began, warm=image is not None)
 
 
-def _boot(request: Request, folder: Path, deadline: float) -> Guest:
+def _guest(request: Request, folder: Path, image: Path | None, deadline: float) -> Guest:
     """Return a guest that waits for its job."""
+    if image:
+        return bootimage.restore(request.machine, image, request.disk, folder)
     guest = Guest(_arguments(request), folder)
     try:
         guest.wait_ready(deadline)

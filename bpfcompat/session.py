@@ -7,14 +7,16 @@ import secrets
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from bpfcompat import atomic, host, jobs, kernels, processes, verdict
+from bpfcompat import host, jobs, processes, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import build, initramfs, payload
+from bpfcompat.guest import payload
+from bpfcompat.machines import Machines
 from bpfcompat.model import (
     Check,
     Classification,
@@ -23,15 +25,16 @@ from bpfcompat.model import (
     Outcome,
     OutcomeKind,
     Payload,
-    Profile,
     Project,
     Record,
     Run,
     Status,
     Target,
 )
-from bpfcompat.qemu import Machine
 from bpfcompat.store import VerdictStore
+
+if TYPE_CHECKING:
+    from bpfcompat.runner import Result
 
 _TOTAL_SECONDS = 180.0
 
@@ -46,6 +49,8 @@ class Options:
     failed: bool = False
     """Run only what did not pass last time."""
     offline: bool = False
+    cold: bool = False
+    """Boot every machine from its start."""
     boot_seconds: float = 30.0
     total_seconds: float | None = None
     """For one boot and one command together; None means 180, or more where their own limits add up to more."""
@@ -54,20 +59,33 @@ class Options:
 class Session:
     """The state of one invocation. Methods are called from several threads, each job's by one at a time."""
 
-    def __init__(self, project: Project, options: Options = Options(), cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        options: Options = Options(),
+        cache: Path | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        """Plan the jobs; nothing is read but what earlier runs found out.
+
+        notice: called with a line that the user should see at once; None means stderr.
+        """
         self.project = project
         self.options = options
-        self.cache = cache or host.cache_folder()
+        self.machines = Machines(
+            project,
+            cache or host.cache_folder(),
+            warm=project.boot == "warm" and not options.cold,
+            offline=options.offline,
+            notice=notice,
+        )
         self.store = VerdictStore(project.workdir)
         self.jobs = tuple(job for job in jobs.plan(project) if not (options.failed and self._passed_last(job)))
         self.started_at = _now()
         self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self._kernels: dict[str, Kernel] = {}
-        self._unavailable: dict[str, NoVerdict] = {}
         self._measured: dict[str, Payload] = {}
         self._staged: dict[str, Payload] = {}
         self._records: dict[str, Record] = {}
-        self._userland: dict[str, str] | None = None
         self._scratch: Path | None = None
         self._open = ExitStack()
         self._lock = threading.Lock()
@@ -75,56 +93,6 @@ class Session:
     def _passed_last(self, job: Job) -> bool:
         last = self.store.last(job.name)
         return last is not None and last.verdict.status is Status.PASS
-
-    # ---- what the guest is made of ----
-
-    @property
-    def init(self) -> Path:
-        """Where the compiled init is, or will be."""
-        return build.init_path(self.cache)
-
-    def build_init(self) -> None:
-        """Compile init; raises BpfcompatError."""
-        build.compile_init(self.init)
-
-    def kernel(self, profile: Profile) -> Kernel | None:
-        """Return a profile's kernel if it is in the store."""
-        if profile.kernel in self._unavailable:
-            return None
-        address = kernels.address(profile)
-        if address not in self._kernels:
-            found = kernels.pinned(profile, self.cache)
-            if found is None:
-                return None
-            self._kernels[address] = found
-        return self._kernels[address]
-
-    def fetch_kernel(self, profile: Profile) -> None:
-        """Bring a profile's kernel into the store; what goes wrong becomes the verdict of the jobs that need it."""
-        try:
-            self._kernels[kernels.address(profile)] = kernels.fetch(profile, self.cache, offline=self.options.offline)
-        except NoVerdict as error:
-            self._unavailable[profile.kernel] = error
-
-    def initramfs(self, profile: Profile) -> Path | None:
-        """Return where a profile's initramfs is, or will be; None until its kernel and init are there."""
-        identity = self._initramfs_identity(profile)
-        return self.cache / "initramfs" / f"{identity}.cpio" if identity else None
-
-    def _initramfs_identity(self, profile: Profile) -> str | None:
-        kernel = self.kernel(profile)
-        if kernel is None or not self.init.exists():
-            return None
-        if self._userland is None:
-            self._userland = build.userland(self.cache).digests()
-        return initramfs.identity(self._userland, kernel.modules_sha256)
-
-    def pack_initramfs(self, profile: Profile) -> None:
-        """Write a profile's initramfs, if its kernel is there at all."""
-        kernel, target = self.kernel(profile), self.initramfs(profile)
-        if kernel and target:
-            userland = build.userland(self.cache)
-            atomic.write(target, initramfs.pack(userland, build.applets(userland.busybox), kernel.modules))
 
     # ---- what a check brings ----
 
@@ -148,6 +116,7 @@ class Session:
     def check_inputs(self) -> None:
         """Raise BpfcompatError for the first input that is missing or cannot be used."""
         self.store.prepare()
+        self.machines.accelerator()
         for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox"):
             host.program(name)
         for check in self.project.checks:
@@ -164,27 +133,12 @@ class Session:
 
     # ---- jobs ----
 
-    def machine(self, profile: Profile) -> Machine | None:
-        """Return the machine that a profile boots; None until its parts are there."""
-        kernel, archive = self.kernel(profile), self.initramfs(profile)
-        if kernel is None or archive is None:
-            return None
-        return Machine(
-            host.program("qemu-system-x86_64"),
-            host.ACCELERATOR,
-            profile.memory,
-            profile.cpus,
-            kernel.image,
-            archive,
-            profile.cmdline,
-        )
-
     def key_parts(self, job: Job) -> dict[str, Any] | None:
         """Return what shapes a job's verdict; None while that is not known yet. Raises BpfcompatError for bad inputs."""
         kernel, machine, identity = (
-            self.kernel(job.profile),
-            self.machine(job.profile),
-            self._initramfs_identity(job.profile),
+            self.machines.kernel(job.profile),
+            self.machines.machine(job.profile),
+            self.machines.initramfs_identity(job.profile),
         )
         if kernel is None or machine is None or identity is None:
             return None
@@ -239,25 +193,25 @@ class Session:
         return record
 
     def _refuse(self, job: Job) -> NoReturn:
-        raise self._unavailable.get(job.profile.kernel) or NoVerdict(
-            Classification.HOST_FAILURE, "the guest could not be built."
-        )
+        raise self.machines.missing(job.profile)
 
     def _run_locked(self, job: Job, staged: Payload, parts: dict[str, Any], started: str, clock: float) -> Record:
         from bpfcompat import runner  # with it comes pexpect, which a run of stored verdicts does not need
 
-        machine = self.machine(job.profile)
+        machine = self.machines.machine(job.profile)
         if machine is None or staged.image is None:
             self._refuse(job)
         folder = self.store.evidence(jobs.key(parts), self.id)
         command_seconds = job.profile.timeout or job.check.timeout
         total = self.options.total_seconds or max(_TOTAL_SECONDS, self.options.boot_seconds + command_seconds)
         request = runner.Request(
-            machine, job.check, staged, staged.image, folder, self.options.boot_seconds,
-            command_seconds, total,
+            machine, job.check, staged, staged.image, folder, self.machines.boot_image(job.profile),
+            self.options.boot_seconds, command_seconds, total,
         )  # fmt: skip
         result = runner.run(request)
-        record = self._record(job, parts, result.outcome, started, clock, folder, result.qemu_command)
+        if request.image and not result.warm and not processes.interrupted():
+            self.machines.notice(f"the boot image of {job.profile.id} could not be used; it is made anew next time.")
+        record = self._record(job, parts, result.outcome, started, clock, folder, result)
         if verdict.is_certain(record.verdict):
             self.store.put(record)
         return record
@@ -270,9 +224,9 @@ class Session:
         started: str,
         clock: float,
         folder: Path | None = None,
-        qemu_command: str = "",
+        result: Result | None = None,
     ) -> Record:
-        kernel = self.kernel(job.profile)
+        kernel, chosen = self.machines.kernel(job.profile), self.machines.accelerator()
         return Record(
             job=job.name,
             key=jobs.key(parts) if parts else "",
@@ -284,10 +238,10 @@ class Session:
             seconds=round(time.monotonic() - clock, 3),
             run_id=self.id,
             kernel=_described(kernel) if kernel else {"source": job.profile.kernel},
-            accelerator=host.ACCELERATOR,
-            boot="cold",
+            accelerator=chosen.name if chosen else "",
+            boot="warm" if result and result.warm else "cold",
             qemu=host.qemu_version(),
-            qemu_command=qemu_command,
+            qemu_command=result.qemu_command if result else "",
             evidence=str(folder.relative_to(self.project.workdir)) if folder else None,
         )
 
@@ -304,7 +258,7 @@ class Session:
     def finish(self) -> Run:
         """Return what was found out; jobs that never ended are told as interrupted."""
         targets = tuple(Target(job, self._records.get(job.name) or self._interrupted(job)) for job in self.jobs)
-        payloads = {**self._measured, **self._staged}
+        payloads, chosen = {**self._measured, **self._staged}, self.machines.accelerator()
         return Run(
             self.id,
             self.started_at,
@@ -313,8 +267,9 @@ class Session:
             targets,
             payloads,
             host.qemu_version(),
-            host.ACCELERATOR,
-            "cold",
+            chosen.name if chosen else "",
+            chosen.reason if chosen else "",
+            "warm" if self.machines.warm else "cold",
         )
 
     def _interrupted(self, job: Job) -> Record:

@@ -99,16 +99,22 @@ class _Ready:
 
 
 def tasks(session: Session, finish: Finish, tell: Tell, after: Sequence[str] = ()) -> Iterator[Task]:
-    """Yield the doit tasks of a session: init, payload, fetch, initramfs, kernel, report."""
+    """Yield the doit tasks of a session: init, payload, fetch, initramfs, accelerator, bootimage, kernel, report."""
     selection = _Selection()
     yield _init(session)
     yield from _group("payload", "copy, hash and pack what a check brings", _payloads(session, after))
     yield from _group("fetch", "bring kernels into the store", _fetches(session))
     yield from _group("initramfs", "pack the guest's userland with a kernel's modules", _initramfses(session))
+    yield _accelerator(session)
+    if session.machines.warm:
+        ready = {name: f"bootimage:{profile.id}" for name, profile in _machines(session).items()}
+        yield from _group("bootimage", "boot each machine once and save it, ready to run", _boot_images(session))
+    else:
+        ready = {name: f"initramfs:{profile.id}" for name, profile in _kernels(session).items()}
     yield from _group(
         "kernel",
         "run the command on every kernel of the matrix",
-        (_kernel(session, job, tell, selection) for job in session.jobs),
+        (_kernel(session, job, ready[job.profile.id], tell, selection) for job in session.jobs),
     )
     yield _report(session, finish, selection)
 
@@ -137,9 +143,9 @@ def _init(session: Session) -> Task:
     return {
         "basename": "init",
         "doc": "compile the guest's first process",
-        "actions": [_sentence(session.build_init)],
-        "targets": [str(session.init)],
-        "uptodate": [_Ready("compiled from this source", session.init.exists)],
+        "actions": [_sentence(session.machines.build_init)],
+        "targets": [str(session.machines.init)],
+        "uptodate": [_Ready("compiled from this source", session.machines.init.exists)],
         "clean": True,
         "io": {"capture": False},
     }
@@ -172,49 +178,52 @@ def _is_cached(session: Session, job: Job) -> bool:
         return False
 
 
-def _distinct(session: Session) -> list[Profile]:
-    """One profile for each distinct kernel, the first that names it."""
-    profiles: dict[str, Profile] = {}
-    for profile in session.project.matrix.profiles:
-        profiles.setdefault(kernels.address(profile), profile)
-    return list(profiles.values())
+def _leaders(session: Session, shared: Callable[[Profile], object]) -> dict[str, Profile]:
+    """Return for each profile's id the first profile that shares something with it."""
+    first: dict[object, Profile] = {}
+    return {profile.id: first.setdefault(shared(profile), profile) for profile in session.project.matrix.profiles}
 
 
-def _kernel_name(session: Session, profile: Profile) -> str:
-    address = kernels.address(profile)
-    return next(other.id for other in _distinct(session) if kernels.address(other) == address)
+def _kernels(session: Session) -> dict[str, Profile]:
+    return _leaders(session, kernels.address)
+
+
+def _machines(session: Session) -> dict[str, Profile]:
+    return _leaders(session, lambda profile: (kernels.address(profile), profile.memory, profile.cpus, profile.cmdline))
 
 
 def _fetches(session: Session) -> Iterator[Task]:
-    for profile in _distinct(session):
+    for profile in dict.fromkeys(_kernels(session).values()):
 
         def ready(profile: Profile = profile) -> bool:
-            return session.kernel(profile) is not None
+            return session.machines.kernel(profile) is not None
 
         def fetch(profile: Profile = profile) -> None:
-            session.fetch_kernel(profile)
+            session.machines.fetch_kernel(profile)
 
         yield {
             "name": profile.id,
             "doc": profile.kernel,
             "actions": [fetch],
             "uptodate": [_Ready("in the store", ready)],
-            "clean": [(kernels.forget, [profile, session.cache])],  # the next run asks the source for what is newest
+            "clean": [
+                (kernels.forget, [profile, session.machines.cache])
+            ],  # the next run asks the source for what is newest
         }
 
 
 def _initramfses(session: Session) -> Iterator[Task]:
-    for profile in _distinct(session):
+    for profile in dict.fromkeys(_kernels(session).values()):
 
         def ready(profile: Profile = profile) -> bool:
             try:
-                path = session.initramfs(profile)
+                path = session.machines.initramfs(profile)
             except BpfcompatError:
                 return False
             return path is not None and path.exists()
 
         def pack(profile: Profile = profile) -> None:
-            session.pack_initramfs(profile)
+            session.machines.pack_initramfs(profile)
 
         yield {
             "name": profile.id,
@@ -225,7 +234,44 @@ def _initramfses(session: Session) -> Iterator[Task]:
         }
 
 
-def _kernel(session: Session, job: Job, tell: Tell, selection: _Selection) -> Task:
+def _accelerator(session: Session) -> Task:
+    def known() -> bool:
+        try:
+            return session.machines.accelerator() is not None
+        except BpfcompatError:
+            return False
+
+    return {
+        "basename": "accelerator",
+        "doc": "find out, by a boot, whether KVM works here",
+        "actions": [_sentence(session.machines.probe_accelerator)],
+        "uptodate": [_Ready("found out before", known)],
+        "task_dep": [f"initramfs:{session.project.matrix.profiles[0].id}"],
+        "io": {"capture": False},
+    }
+
+
+def _boot_images(session: Session) -> Iterator[Task]:
+    names, leaders = _kernels(session), _machines(session)
+    for profile in dict.fromkeys(leaders.values()):
+        wanted = [job for job in session.jobs if leaders[job.profile.id] is profile]
+
+        def ready(profile: Profile = profile, wanted: list[Job] = wanted) -> bool:
+            return all(_is_cached(session, job) for job in wanted) or session.machines.has_boot_image(profile)
+
+        def save(profile: Profile = profile) -> None:
+            session.machines.save_boot_image(profile, session.options.boot_seconds)
+
+        yield {
+            "name": profile.id,
+            "doc": f"{profile.kernel} with {profile.memory} MiB, waiting for a command",
+            "actions": [_sentence(save)],
+            "uptodate": [_Ready("saved from these parts, or no kernel needs it", ready)],
+            "task_dep": ["accelerator", f"initramfs:{names[profile.id].id}"],
+        }
+
+
+def _kernel(session: Session, job: Job, ready: str, tell: Tell, selection: _Selection) -> Task:
     """A kernel's task succeeds when its outcome is recorded; the report fails the run, or this does if there is none."""
 
     def run() -> Any:
@@ -244,7 +290,7 @@ def _kernel(session: Session, job: Job, tell: Tell, selection: _Selection) -> Ta
         "doc": job.profile.kernel,
         "actions": [run],
         "uptodate": [_Ready("a verdict of exactly these inputs is stored", stored)],
-        "task_dep": [f"payload:{job.check.name}", f"initramfs:{_kernel_name(session, job.profile)}"],
+        "task_dep": [f"payload:{job.check.name}", "accelerator", ready],
         "clean": [_sentence(functools.partial(_forget, session, job))],
     }
 

@@ -39,7 +39,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="run every kernel, whatever is stored")
     parser.add_argument("--failed", action="store_true", help="run only what did not pass last time")
     parser.add_argument("--offline", action="store_true", help="fetch no kernels")
-    parser.add_argument("--cold", action="store_true", help="boot every machine from its start, as this version does")
+    parser.add_argument("--cold", action="store_true", help="boot every machine from its start")
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--runner", default="vm", help=argparse.SUPPRESS)
 
@@ -69,6 +69,7 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
         force=options.force,
         failed=options.failed,
         offline=options.offline,
+        cold=options.cold,
         boot_seconds=duration(options.boot_timeout, "--boot-timeout"),
         total_seconds=duration(options.timeout, "--timeout") if options.timeout else None,
     )

@@ -12,6 +12,7 @@
  *     BPFCOMPAT <version> FAIL  <nonce> <what could not be done> <crc>
  * The host sends "JOB <nonce> <length> <crc>\n" and then <length> bytes of NUL-terminated key, value pairs, in windows
  * of WINDOW bytes, each but the last answered by GOT: the serial driver drops what a slow reader leaves in its buffer.
+ * Before it, the host may send "SETTLE\n" to a guest that it is about to save (answered by SETTLED).
  * While the command runs, the host may send "PING <nonce>\n" (answered by PONG) and "DUMP <nonce>\n" (blocked tasks to the console, DUMPED).
  */
 #define _GNU_SOURCE
@@ -32,6 +33,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/klog.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
@@ -39,6 +41,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -51,6 +54,8 @@
 #define NONCE_SIZE 33
 #define KEPT (256 * 1024) /* bytes kept of the beginning and of the end of each stream */
 #define ENVIRONMENT_LIMIT 1024
+
+#define STALE (16 << 20) /* bytes of free memory that the boot has left used */
 
 #define PAYLOAD_DEVICE "/dev/vda"
 #define PAYLOAD_ROOT "/bpfcompat/payload"
@@ -315,16 +320,48 @@ static bool read_byte(char *byte, int timeout_ms)
 	}
 }
 
-static char *receive_job(size_t *length)
+static void read_line(char *line, size_t size)
 {
-	char line[256], byte, *blob;
-	size_t used = 0, got = 0, next = WINDOW;
-	unsigned int crc;
+	size_t used = 0;
+	char byte;
 
 	while (read_byte(&byte, -1) && byte != '\n')
-		if (used < sizeof(line) - 1)
+		if (used < size - 1)
 			line[used++] = byte;
 	line[used] = 0;
+}
+
+/*
+ * Makes this guest smaller to save: the boot's own code and the packed initramfs are free memory by now, but not empty.
+ * The kernel hands it out first, and zeroes it for a process: 13 MB less on disk, for 50 ms of the boot that is saved.
+ */
+static void settle(void)
+{
+	struct sysinfo memory;
+	pid_t child;
+
+	sysinfo(&memory);
+	child = memory.freeram * memory.mem_unit > 4ul * STALE ? fork() : -1;
+	if (child == 0) {
+		char *stale = mmap(NULL, STALE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		for (size_t at = 0; stale != MAP_FAILED && at < STALE; at += 4096)
+			((volatile char *)stale)[at] = 0;
+		_exit(0);
+	}
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	say("SETTLED", "");
+}
+
+static char *receive_job(size_t *length)
+{
+	char line[256], *blob;
+	size_t got = 0, next = WINDOW;
+	unsigned int crc;
+
+	for (read_line(line, sizeof(line)); !strcmp(line, "SETTLE"); read_line(line, sizeof(line)))
+		settle();
 	if (sscanf(line, "JOB %32[0-9a-f] %zu %x", nonce, length, &crc) != 3 || *length > JOB_LIMIT)
 		refuse("the job's first line cannot be read");
 	blob = calloc(1, *length + 1);

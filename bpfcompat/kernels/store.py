@@ -9,9 +9,11 @@ from pathlib import Path
 
 from bpfcompat import atomic, digest
 from bpfcompat.errors import NoVerdict
-from bpfcompat.kernels import modules
+from bpfcompat.kernels import image, modules
 from bpfcompat.model import Classification, Kernel
 
+FORMAT = 2
+"""Counts the layouts of a kernel's folder."""
 GUEST_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 """What the guest needs to mount its payload. All Debian cloud kernels from 5.10 to 7.3 have virtio_blk as a module."""
 
@@ -31,27 +33,24 @@ class Fetched:
 
 def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
     """Copy a kernel into the store, pin `address` to it and return it; raises NoVerdict if it cannot be booted."""
-    _refuse_foreign_image(fetched.image, source)
+    image.refuse_foreign(fetched.image, source)
     stamps = _stamps(fetched.watched)
     needed = modules.closure(fetched.modules, GUEST_MODULES) if fetched.modules else []
     contents = [(path.name.split(".ko")[0], modules.content(path)) for path in needed]
-    image_sha256 = digest.of_file(fetched.image)
+    packed = fetched.image.read_bytes()
+    image_sha256 = digest.of_bytes(packed)
     modules_sha256 = digest.of_json([[name, digest.of_bytes(data)] for name, data in contents])
-    identity = digest.of_json([image_sha256, modules_sha256])
+    identity = digest.of_json([FORMAT, image_sha256, modules_sha256])
     target = cache / "kernels" / identity
     if not _read(target, source):
         with atomic.folder(target) as folder:
-            with fetched.image.open("rb") as image, (folder / "vmlinuz").open("wb") as copy:
-                if digest.of_stream(image, copy) != image_sha256:
-                    raise NoVerdict(
-                        Classification.KERNEL_UNAVAILABLE, f"{fetched.image} changed while it was read.", "run again"
-                    )
+            (folder / "image").write_bytes(image.unpacked(packed, folder))
             (folder / "modules").mkdir()
             for index, (name, data) in enumerate(contents):
                 (folder / "modules" / f"{index:02}-{name}.ko").write_bytes(data)
             if fetched.config:
                 (folder / "config").write_bytes(fetched.config.read_bytes())
-            described = {"version": fetched.version, "image_sha256": image_sha256, "modules_sha256": modules_sha256}
+            described = {"format": FORMAT, "version": fetched.version, "image_sha256": image_sha256, "modules_sha256": modules_sha256}
             atomic.write_json(folder / "kernel.json", described)
     pin = {"address": address, "source": source, "kernel": identity, "version": fetched.version, "watched": stamps}
     atomic.write_json(_pin_path(cache, address), pin)
@@ -84,10 +83,12 @@ def _pin_path(cache: Path, address: str) -> Path:
 def _read(folder: Path, source: str, version: str | None = None) -> Kernel | None:
     try:
         described = json.loads((folder / "kernel.json").read_text())
+        if described["format"] != FORMAT or not (folder / "image").is_file():
+            return None
         return Kernel(
             source=source,
             version=version or described["version"],
-            image=folder / "vmlinuz",
+            image=folder / "image",
             image_sha256=described["image_sha256"],
             modules=tuple(sorted((folder / "modules").iterdir())),
             modules_sha256=described["modules_sha256"],
@@ -102,16 +103,3 @@ def _stamps(paths: Iterable[Path]) -> dict[str, list[int]]:
     return {
         str(path): [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino] for path, status in found
     }
-
-
-def _refuse_foreign_image(image: Path, source: str) -> None:
-    with image.open("rb") as file:
-        head = file.read(0x206)
-    # Documentation/arch/x86/boot.rst: "HdrS" at 0x202 marks a bzImage. An ELF vmlinux is entered by PVH.
-    if head[0x202:0x206] == b"HdrS" or (head[:4] == b"\x7fELF" and head[18:20] == b"\x3e\x00"):
-        return
-    raise NoVerdict(
-        Classification.KERNEL_UNAVAILABLE,
-        f"{source} is not an x86-64 Linux kernel image.",
-        "name the bzImage or vmlinux of a build, for instance path:arch/x86/boot/bzImage",
-    )

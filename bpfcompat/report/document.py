@@ -28,6 +28,7 @@ def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None
             "version": metadata.version("bpfcompat"),
             "qemu": run.qemu,
             "accelerator": run.accelerator,
+            "accelerator_reason": run.accelerator_reason,
             "boot": run.boot,
         },
         **_subject(run, source),

@@ -194,6 +194,6 @@ def test_the_limit_of_the_whole_job_says_nothing_about_the_command(verdicts):
 
 
 def test_a_boot_that_takes_too_long_is_tried_again_and_then_no_verdict(verdicts):
-    (record,) = verdicts("true", options=Options(boot_seconds=0.2))
+    (record,) = verdicts("true", options=Options(boot_seconds=0.2, cold=True))
     assert record.verdict.classification is Classification.BOOT_FAILURE
     assert any("the first boot failed" in note for note in record.outcome.notes)

@@ -1,0 +1,254 @@
+"""Boot images: a guest that waits for its job, saved once, and restored as a private copy for every run.
+
+The guest's memory is a file. While a guest is saved it shares that file, so the saved state holds devices only (0.3 MB);
+a restored one maps it copy-on-write, so nothing is read that is not touched. This needs no KVM and no snapshot disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bpfcompat import atomic, digest, host, processes, qemu
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import PROTOCOL, payload
+from bpfcompat.model import Classification
+from bpfcompat.qmp import Monitor, MonitorError
+
+if TYPE_CHECKING:
+    from bpfcompat.machine import Guest
+
+FORMAT = 1
+_RESTORE_SECONDS = 10.0
+_CAPABILITIES = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
+
+
+def identity(machine: qemu.Machine, kernel: str, initramfs: str) -> str:
+    """Return what a boot image is known by: everything that shaped it.
+
+    kernel, initramfs: their digests.
+    """
+    neutral = replace(machine, image=Path("kernel"), initramfs=Path("initramfs"))
+    return digest.of_json({
+        "format": FORMAT, "protocol": PROTOCOL, "kernel": kernel, "initramfs": initramfs, "disk": payload.SIZE_MIB,
+        "arguments": qemu.argv(neutral, range(len(qemu.SERIAL_PORTS)), 4, Path("payload"), qemu.Memory(Path("ram"), True)),
+        "qemu": host.qemu_version(), "processor": host.processor() if machine.accelerator == "kvm" else None,
+    })  # fmt: skip
+
+
+def folder(cache: Path) -> Path:
+    """Return where the boot images of a cache are."""
+    return cache / "bootimages"
+
+
+# ---- trust ----
+
+
+def is_whole(image: Path) -> bool:
+    """Tell whether an image is exactly what was saved; what cannot be told from its file's stamps is read and hashed.
+
+    A power cut can leave a file without its content, and a copied cache has other stamps: both are hashed once.
+    """
+    try:
+        described = json.loads((image / "image.json").read_bytes())
+        if described["stamps"] == _stamps(image):
+            return True
+        if described["ram"] != digest.of_sparse_file(image / "ram") or not (image / "state").is_file():
+            return False
+        atomic.write_json(image / "image.json", {**described, "stamps": _stamps(image)})
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _stamps(image: Path) -> list[Any]:
+    status = (image / "ram").stat()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return [boot, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def discard(image: Path) -> None:
+    """Drop an image, whole or not."""
+    shutil.rmtree(image, ignore_errors=True)
+
+
+# ---- saving ----
+
+
+def save(machine: qemu.Machine, image: Path, seconds: float) -> None:
+    """Boot a machine until it waits for its job, save it, restore it once to see that it lives, and only then keep it.
+
+    seconds: for the boot.
+    Raises NoVerdict (BOOT_FAILURE, HOST_FAILURE).
+    """
+    with atomic.locked(image.with_suffix(".lock")):
+        if is_whole(image):
+            return  # by somebody else, meanwhile
+        discard(image)
+        try:
+            with atomic.folder(image) as fresh:
+                _save(machine, fresh, time.monotonic() + seconds)
+        except OSError as error:
+            raise NoVerdict(
+                Classification.HOST_FAILURE, f"the boot image cannot be written: {error.strerror}."
+            ) from error
+
+
+def _save(machine: qemu.Machine, image: Path, deadline: float) -> None:
+    disk = image / "disk"
+    with disk.open("xb") as file:
+        file.truncate(payload.SIZE_MIB << 20)
+    with _guest(machine, disk, image, qemu.Memory(image / "ram", saving=True)) as guest:
+        guest.wait_ready(deadline)
+        guest.settle(deadline)
+        with _told(guest):
+            state = _state_of(guest.monitor(_RESTORE_SECONDS))
+    (image / "state").write_bytes(state)
+    try:
+        processes.check(["fallocate", "--dig-holes", str(image / "ram")], doing="digging holes into the boot image")
+    except BpfcompatError as error:
+        raise NoVerdict(Classification.HOST_FAILURE, error.message, error.hint) from error
+    described = {"state": digest.of_bytes(state), "ram": digest.of_sparse_file(image / "ram")}
+    atomic.write_json(image / "image.json", {**described, "stamps": _stamps(image)})
+    trial = image / "trial"
+    trial.mkdir()
+    with restore(machine, image, disk, trial) as guest:
+        guest.settle(time.monotonic() + _RESTORE_SECONDS)
+    shutil.rmtree(trial)
+    for name in ("disk", "stdout.log", "stderr.log", "qemu.log"):
+        (image / name).unlink()
+
+
+def _state_of(monitor: Monitor) -> bytes:
+    """Pause a machine and return the state of its devices."""
+    monitor.execute("stop")
+    monitor.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
+    ours, theirs = socket.socketpair()
+    with ours, ours.makefile("rb") as stream:
+        ours.settimeout(_RESTORE_SECONDS)
+        with theirs:
+            monitor.execute("getfd", theirs.fileno(), fdname="state")
+        monitor.execute("migrate", uri="fd:state")
+        state = stream.read()
+    _wait_migrated(monitor)
+    return state
+
+
+def _wait_migrated(monitor: Monitor) -> None:
+    while (status := monitor.wait_for("MIGRATION")["status"]) != "completed":
+        if status == "failed":
+            raise MonitorError("QEMU could not take the state")
+
+
+# ---- restoring ----
+
+
+def restore(machine: qemu.Machine, image: Path, disk: Path, evidence: Path) -> Guest:
+    """Return a guest that waits for its job, a private copy of the saved one.
+
+    disk: the payload's image.
+    Raises NoVerdict if the image or QEMU is not usable.
+    """
+    try:
+        # Whoever prunes images leaves one alone that is held; once QEMU runs, it holds the files itself.
+        with (image / "image.json").open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_SH)
+            os.utime(held.fileno())
+            described = json.load(held)
+            state, console = (image / "state").read_bytes(), (image / "console.log").read_bytes()
+            if digest.of_bytes(state) != described["state"]:
+                raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
+            guest = _guest(machine, disk, evidence, qemu.Memory(image / "ram", saving=False), console)
+            try:
+                with _told(guest):
+                    _resume(guest.monitor(_RESTORE_SECONDS), state)
+            except BaseException:
+                guest.stop()
+                raise
+            return guest
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NoVerdict(Classification.HOST_FAILURE, f"{error}.") from error
+
+
+def _resume(monitor: Monitor, state: bytes) -> None:
+    monitor.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.settimeout(_RESTORE_SECONDS)
+        with theirs:
+            monitor.execute("getfd", theirs.fileno(), fdname="state")
+        monitor.execute("migrate-incoming", uri="fd:state")
+        ours.sendall(state)
+    _wait_migrated(monitor)
+    monitor.execute("cont")
+
+
+def _guest(machine: qemu.Machine, disk: Path, evidence: Path, memory: qemu.Memory, console: bytes = b"") -> Guest:
+    from bpfcompat.machine import Guest  # with it comes pexpect, which a run of stored verdicts does not need
+
+    return Guest(lambda sockets, monitor: qemu.argv(machine, sockets, monitor, disk, memory), evidence, console)
+
+
+@contextlib.contextmanager
+def _told(guest: Guest) -> Iterator[None]:
+    """Turn the monitor's troubles into no verdict, with what QEMU itself said."""
+    try:
+        yield
+    except (MonitorError, OSError) as error:
+        guest.stop()
+        if processes.interrupted():
+            raise NoVerdict(Classification.INTERRUPTED, "The run was interrupted.") from error
+        raise NoVerdict(Classification.HOST_FAILURE, f"{error}. {guest.said()}".strip()) from error
+
+
+# ---- keeping ----
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A boot image on disk."""
+
+    path: Path
+    size_bytes: int
+    """As the disk has it, holes not counted."""
+    used: float
+    """When it was last restored, in seconds of the epoch."""
+
+
+def kept(cache: Path) -> list[Kept]:
+    """List a cache's boot images, the one used last first."""
+    found = []
+    for path in folder(cache).glob("[0-9a-f]*"):
+        with contextlib.suppress(OSError):  # pruned meanwhile, or a lock
+            size = sum(file.stat().st_blocks * 512 for file in path.iterdir())
+            found.append(Kept(path, size, (path / "image.json").stat().st_mtime))
+    return sorted(found, key=lambda image: image.used, reverse=True)
+
+
+def prune(cache: Path, at_most: int) -> list[Kept]:
+    """Drop the images used longest ago until the rest fits, and what killed runs left; return what was dropped.
+
+    at_most: bytes.
+    """
+    for left in folder(cache).glob(".*"):
+        if not atomic.is_locked(folder(cache) / f"{left.name[1:].split('.')[0]}.lock"):
+            discard(left)
+    dropped, total = [], 0
+    for image in kept(cache):
+        total += image.size_bytes
+        if total <= at_most:
+            continue
+        with contextlib.suppress(OSError), (image.path / "image.json").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not while somebody restores it
+            discard(image.path)
+            dropped.append(image)
+    return dropped

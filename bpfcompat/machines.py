@@ -1,0 +1,191 @@
+"""What the profiles of a project boot: kernel, userland, accelerator and boot image, resolved and built once per run."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bpfcompat import accelerator, atomic, bootimage, host, kernels
+from bpfcompat.accelerator import Accelerator
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import build, initramfs
+from bpfcompat.model import Classification, Kernel, Profile, Project
+from bpfcompat.qemu import Machine
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"bpfcompat: {text}\n")
+
+
+class Machines:
+    """The machines of one run. Methods are called from several threads, each profile's by one at a time."""
+
+    def __init__(
+        self, project: Project, cache: Path, *, warm: bool, offline: bool, notice: Callable[[str], None] | None = None
+    ) -> None:
+        """Nothing is read yet.
+
+        warm: machines are restored from boot images.
+        offline: kernels are not fetched.
+        notice: called with a line that the user should see at once; None means stderr.
+        """
+        self.cache = cache
+        self.warm = warm
+        self.notice = notice or _say
+        self._project = project
+        self._offline = offline
+        self._kernels: dict[str, Kernel] = {}
+        self._unavailable: dict[str, NoVerdict] = {}
+        self._accelerator: Accelerator | None = None
+        self._userlands: dict[str, str] = {}
+        self._machines: dict[str, Machine] = {}
+        self._images: dict[Machine, Path] = {}
+
+    # ---- kernels ----
+
+    def kernel(self, profile: Profile) -> Kernel | None:
+        """Return a profile's kernel if it is in the store."""
+        if profile.kernel in self._unavailable:
+            return None
+        address = kernels.address(profile)
+        if address not in self._kernels:
+            found = kernels.pinned(profile, self.cache)
+            if found is None:
+                return None
+            self._kernels[address] = found
+        return self._kernels[address]
+
+    def fetch_kernel(self, profile: Profile) -> None:
+        """Bring a profile's kernel into the store; what goes wrong becomes the verdict of the jobs that need it."""
+        try:
+            self._kernels[kernels.address(profile)] = kernels.fetch(profile, self.cache, offline=self._offline)
+        except NoVerdict as error:
+            self._unavailable[profile.kernel] = error
+
+    def missing(self, profile: Profile) -> NoVerdict:
+        """Return why a profile has no machine."""
+        return self._unavailable.get(profile.kernel) or NoVerdict(
+            Classification.HOST_FAILURE, "the guest could not be built."
+        )
+
+    # ---- userland ----
+
+    @functools.cached_property
+    def init(self) -> Path:
+        """Where the compiled init is, or will be."""
+        return build.init_path(self.cache)
+
+    def build_init(self) -> None:
+        """Compile init; raises BpfcompatError."""
+        build.compile_init(self.init)
+
+    @functools.cached_property
+    def _userland(self) -> dict[str, str]:
+        return build.userland(self.cache).digests()
+
+    def initramfs_identity(self, profile: Profile) -> str | None:
+        """Return what a profile's initramfs is known by; None until its kernel and init are there."""
+        kernel = self.kernel(profile)
+        if kernel is None:
+            return None
+        if kernel.modules_sha256 not in self._userlands:
+            if not self.init.exists():
+                return None
+            self._userlands[kernel.modules_sha256] = initramfs.identity(self._userland, kernel.modules_sha256)
+        return self._userlands[kernel.modules_sha256]
+
+    def initramfs(self, profile: Profile) -> Path | None:
+        """Return where a profile's initramfs is, or will be; None until its kernel and init are there."""
+        identity = self.initramfs_identity(profile)
+        return self.cache / "initramfs" / f"{identity}.cpio" if identity else None
+
+    def pack_initramfs(self, profile: Profile) -> None:
+        """Write a profile's initramfs, if its kernel is there at all."""
+        kernel, target = self.kernel(profile), self.initramfs(profile)
+        if kernel and target:
+            userland = build.userland(self.cache)
+            atomic.write(target, initramfs.pack(userland, build.applets(userland.busybox), kernel.modules))
+
+    # ---- accelerator ----
+
+    def accelerator(self) -> Accelerator | None:
+        """Return what runs the guests, or None until it has been probed; raises BpfcompatError if it is demanded in vain."""
+        if self._accelerator is None:
+            self._accelerator = accelerator.known(self._project.accelerator, self.cache)
+        return self._accelerator
+
+    def probe_accelerator(self) -> None:
+        """Find out what runs the guests, with the first kernel that is there; raises BpfcompatError."""
+        if self.accelerator():
+            return
+        machines = (self._described(profile, "kvm") for profile in self._project.matrix.profiles)
+        machine = next((machine for machine in machines if machine), None)
+        if machine is None:
+            self._accelerator = Accelerator("tcg", "there was no kernel to probe KVM with")
+            return
+        self._accelerator = accelerator.probe(machine, self._project.accelerator, self.cache)
+        if self._accelerator.reason:
+            self.notice(f"KVM does not work here, so machines are emulated: {self._accelerator.reason}")
+
+    # ---- machines ----
+
+    def machine(self, profile: Profile) -> Machine | None:
+        """Return the machine that a profile boots; None until its parts are there."""
+        if profile.id not in self._machines:
+            chosen = self.accelerator()
+            machine = self._described(profile, chosen.name) if chosen else None
+            if machine is None:
+                return None
+            self._machines[profile.id] = machine
+        return self._machines[profile.id]
+
+    def _described(self, profile: Profile, accelerator: str) -> Machine | None:
+        kernel, archive = self.kernel(profile), self.initramfs(profile)
+        if kernel is None or archive is None:
+            return None
+        qemu = host.program("qemu-system-x86_64")
+        return Machine(qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline)
+
+    # ---- boot images ----
+
+    def boot_image(self, profile: Profile) -> Path | None:
+        """Return a profile's boot image if there is one to be trusted."""
+        image = self._image(profile)
+        return image if image and bootimage.is_whole(image) else None
+
+    def has_boot_image(self, profile: Profile) -> bool:
+        """Tell whether a profile's machine can be restored right now; never raises: doit would stop."""
+        try:
+            return self.boot_image(profile) is not None
+        except BpfcompatError:
+            return False
+
+    def _image(self, profile: Profile) -> Path | None:
+        """Return where the boot image of a profile's machine is, or will be."""
+        machine, kernel, archive = self.machine(profile), self.kernel(profile), self.initramfs_identity(profile)
+        if not self.warm or machine is None or kernel is None or archive is None:
+            return None
+        if machine not in self._images:
+            image = bootimage.identity(machine, kernel.image_sha256, archive)
+            self._images[machine] = bootimage.folder(self.cache) / image
+        return self._images[machine]
+
+    def save_boot_image(self, profile: Profile, seconds: float) -> None:
+        """Make the boot image of a profile's machine; without one its jobs boot from the start, so this never fails.
+
+        seconds: for the boot.
+        """
+        image, machine = self._image(profile), self.machine(profile)
+        if image is None or machine is None:
+            return
+        if image.exists() and not bootimage.is_whole(image):
+            self.notice(f"the boot image of {profile.id} is not what was saved; it is made anew.")
+        try:
+            bootimage.save(machine, image, seconds)
+        except NoVerdict as error:
+            if error.classification is not Classification.INTERRUPTED:
+                self.notice(f"{profile.id} has no boot image: {error.message}")
+            return
+        bootimage.prune(self.cache, host.boot_images_bytes())
