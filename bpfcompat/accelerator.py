@@ -57,8 +57,9 @@ def known(wanted: str, cache: Path) -> Accelerator | None:
         remembered = Accelerator(memo["name"], memo["reason"]) if memo["of"] == _host() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    # Whoever demands kvm may just have mended it.
-    return None if remembered and wanted == remembered.name == "tcg" else remembered
+    if remembered and wanted == "kvm" != remembered.name:
+        return None  # it may have been mended since
+    return remembered
 
 
 def probe(machine: qemu.Machine, wanted: str, cache: Path) -> Accelerator:

@@ -50,7 +50,12 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
                 (folder / "modules" / f"{index:02}-{name}.ko").write_bytes(data)
             if fetched.config:
                 (folder / "config").write_bytes(fetched.config.read_bytes())
-            described = {"format": FORMAT, "version": fetched.version, "image_sha256": image_sha256, "modules_sha256": modules_sha256}
+            described = {
+                "format": FORMAT,
+                "version": fetched.version,
+                "image_sha256": image_sha256,
+                "modules_sha256": modules_sha256,
+            }
             atomic.write_json(folder / "kernel.json", described)
     pin = {"address": address, "source": source, "kernel": identity, "version": fetched.version, "watched": stamps}
     atomic.write_json(_pin_path(cache, address), pin)

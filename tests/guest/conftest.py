@@ -1,6 +1,7 @@
 """Real kernels in real QEMU; what they are made of is built and downloaded once, into the user's cache folder."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,11 @@ def profiles():
 def verdicts(tmp_path, profiles):
     """Run commands, each on each of the named kernels, and return the records by kernel and command."""
 
-    def run(*commands, kernels=KERNELS[1:2], options=None, **check):
+    def run(*commands, kernels=KERNELS[1:2], options=None, machine=None, **check):
         checks = tuple(
             Check(command, name=f"c{number}", root=tmp_path, **check) for number, command in enumerate(commands)
         )
-        chosen = Matrix(tuple(profiles[name] for name in kernels))
+        chosen = Matrix(tuple(replace(profiles[name], **machine or {}) for name in kernels))
         session = Session(Project(checks, chosen, tmp_path / ".bpfcompat"), options or Options())
         try:
             result = engine.run(session)

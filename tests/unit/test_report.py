@@ -59,7 +59,9 @@ def target(name, verdict, required=True, cached=False, stderr=""):
 def run(*targets):
     profiles = tuple(target.job.profile for target in targets)
     project = Project((CHECK,), Matrix(profiles, "m", Path("/m.yaml")), Path("/w/.bpfcompat"))
-    return Run("r", "2026-01-01T11:00:00.000Z", "2026-01-01T11:00:03.000Z", project, targets, {}, "7.2", "tcg", "", "cold")
+    return Run(
+        "r", "2026-01-01T11:00:00.000Z", "2026-01-01T11:00:03.000Z", project, targets, {}, "7.2", "tcg", "", "cold"
+    )
 
 
 @pytest.mark.parametrize(
