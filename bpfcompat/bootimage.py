@@ -38,10 +38,12 @@ def identity(machine: qemu.Machine, kernel: str, initramfs: str) -> str:
     kernel, initramfs: their digests.
     """
     neutral = replace(machine, image=Path("kernel"), initramfs=Path("initramfs"))
+    memory = qemu.Memory(Path("ram"), saving=True)
     return digest.of_json({
         "format": FORMAT, "protocol": PROTOCOL, "kernel": kernel, "initramfs": initramfs, "disk": payload.SIZE_MIB,
-        "arguments": qemu.argv(neutral, range(len(qemu.SERIAL_PORTS)), 4, Path("payload"), qemu.Memory(Path("ram"), True)),
-        "qemu": host.qemu_version(), "processor": host.processor() if machine.accelerator == "kvm" else None,
+        "arguments": qemu.argv(neutral, range(len(qemu.SERIAL_PORTS)), 4, Path("payload"), memory),
+        "qemu": [host.qemu_version(), host.stamp(Path(machine.binary))],
+        "processor": host.processor() if machine.accelerator == "kvm" else None,
     })  # fmt: skip
 
 
@@ -84,9 +86,10 @@ def discard(image: Path) -> None:
 # ---- saving ----
 
 
-def save(machine: qemu.Machine, image: Path, seconds: float) -> None:
+def save(machine: qemu.Machine, image: Path, name: str, seconds: float) -> None:
     """Boot a machine until it waits for its job, save it, restore it once to see that it lives, and only then keep it.
 
+    name: what a user knows it by.
     seconds: for the boot.
     Raises NoVerdict (BOOT_FAILURE, HOST_FAILURE).
     """
@@ -96,14 +99,14 @@ def save(machine: qemu.Machine, image: Path, seconds: float) -> None:
         discard(image)
         try:
             with atomic.folder(image) as fresh:
-                _save(machine, fresh, time.monotonic() + seconds)
+                _save(machine, fresh, name, time.monotonic() + seconds)
         except OSError as error:
             raise NoVerdict(
                 Classification.HOST_FAILURE, f"the boot image cannot be written: {error.strerror}."
             ) from error
 
 
-def _save(machine: qemu.Machine, image: Path, deadline: float) -> None:
+def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> None:
     disk = image / "disk"
     with disk.open("xb") as file:
         file.truncate(payload.SIZE_MIB << 20)
@@ -117,15 +120,15 @@ def _save(machine: qemu.Machine, image: Path, deadline: float) -> None:
         processes.check(["fallocate", "--dig-holes", str(image / "ram")], doing="digging holes into the boot image")
     except BpfcompatError as error:
         raise NoVerdict(Classification.HOST_FAILURE, error.message, error.hint) from error
-    described = {"state": digest.of_bytes(state), "ram": digest.of_sparse_file(image / "ram")}
+    described = {"name": name, "state": digest.of_bytes(state), "ram": digest.of_sparse_file(image / "ram")}
     atomic.write_json(image / "image.json", {**described, "stamps": _stamps(image)})
     trial = image / "trial"
     trial.mkdir()
     with restore(machine, image, disk, trial) as guest:
         guest.settle(time.monotonic() + _RESTORE_SECONDS)
     shutil.rmtree(trial)
-    for name in ("disk", "stdout.log", "stderr.log", "qemu.log"):
-        (image / name).unlink()
+    for used in (disk, *image.glob("std*.log"), image / "qemu.log"):
+        used.unlink()
 
 
 def _state_of(monitor: Monitor) -> bytes:
@@ -218,6 +221,7 @@ class Kept:
     """A boot image on disk."""
 
     path: Path
+    name: str
     size_bytes: int
     """As the disk has it, holes not counted."""
     used: float
@@ -230,8 +234,16 @@ def kept(cache: Path) -> list[Kept]:
     for path in folder(cache).glob("[0-9a-f]*"):
         with contextlib.suppress(OSError):  # pruned meanwhile, or a lock
             size = sum(file.stat().st_blocks * 512 for file in path.iterdir())
-            found.append(Kept(path, size, (path / "image.json").stat().st_mtime))
+            description = path / "image.json"
+            found.append(Kept(path, _name(description), size, description.stat().st_mtime))
     return sorted(found, key=lambda image: image.used, reverse=True)
+
+
+def _name(description: Path) -> str:
+    try:
+        return str(json.loads(description.read_bytes())["name"])
+    except (ValueError, KeyError, TypeError):
+        return "(not whole)"
 
 
 def prune(cache: Path, at_most: int) -> list[Kept]:

@@ -44,6 +44,12 @@ def processor() -> str:
     return "\n".join(re.findall(r"^(?:model name|microcode|flags)\s*:.*$", first, re.MULTILINE))
 
 
+def stamp(path: Path) -> list[str | int]:
+    """Return what tells two states of a file apart without reading it: a change time cannot be set back, unlike an mtime."""
+    status = path.stat()
+    return [str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
 @functools.cache
 def qemu_version() -> str:
     """Return the version text of the installed QEMU, asked once per binary; empty if there is none."""
@@ -51,12 +57,10 @@ def qemu_version() -> str:
         binary = Path(program("qemu-system-x86_64")).resolve()
     except BpfcompatError:
         return ""
-    status = binary.stat()
-    stamp = [str(binary), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
     memo = cache_folder() / "qemu.json"
     try:
         known = json.loads(memo.read_bytes())
-        if known["binary"] == stamp:
+        if known["binary"] == stamp(binary):
             return str(known["version"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -66,7 +70,7 @@ def qemu_version() -> str:
         return ""  # whoever runs it will say why it cannot run
     version = re.search(r"version (\S+(?: \(.*\))?)", said)
     found = version[1] if version else said.splitlines()[0]
-    atomic.write_json(memo, {"binary": stamp, "version": found})
+    atomic.write_json(memo, {"binary": stamp(binary), "version": found})
     return found
 
 
@@ -74,13 +78,18 @@ BOOT_IMAGES_VARIABLE = "BPFCOMPAT_BOOT_IMAGES"
 
 
 def boot_images_bytes() -> int:
-    """Return how much disk boot images may take, in bytes: $BPFCOMPAT_BOOT_IMAGES, like 500M or 4G (the default)."""
-    text = os.environ.get(BOOT_IMAGES_VARIABLE) or "4G"
+    """Return how much disk boot images may take, in bytes: $BPFCOMPAT_BOOT_IMAGES, else 4G."""
+    return size(os.environ.get(BOOT_IMAGES_VARIABLE) or "4G", BOOT_IMAGES_VARIABLE)
+
+
+def size(text: str, name: str) -> int:
+    """Return a size like 500M or 4G in bytes; raises BpfcompatError.
+
+    name: of the flag or variable that it was given by.
+    """
     found = re.fullmatch(r"(\d+)([MG])", text)
     if not found:
-        raise BpfcompatError(
-            f"{BOOT_IMAGES_VARIABLE}={text} is not a size.", f"export {BOOT_IMAGES_VARIABLE}=4G (M and G are known)"
-        )
+        raise BpfcompatError(f"{name}: '{text}' is not a size.", "write for instance 500M or 4G")
     return int(found[1]) << {"M": 20, "G": 30}[found[2]]
 
 

@@ -177,13 +177,13 @@ class Machines:
 
         seconds: for the boot.
         """
-        image, machine = self._image(profile), self.machine(profile)
-        if image is None or machine is None:
+        image, machine, kernel = self._image(profile), self.machine(profile), self.kernel(profile)
+        if image is None or machine is None or kernel is None:
             return
         if image.exists() and not bootimage.is_whole(image):
             self.notice(f"the boot image of {profile.id} is not what was saved; it is made anew.")
         try:
-            bootimage.save(machine, image, seconds)
+            bootimage.save(machine, image, f"{kernel.version}, {profile.memory} MiB", seconds)
         except NoVerdict as error:
             if error.classification is not Classification.INTERRUPTED:
                 self.notice(f"{profile.id} has no boot image: {error.message}")

@@ -12,6 +12,7 @@ from bpfcompat.errors import BpfcompatError
 VERBS = {
     "init": "write a first bpfcompat.yaml and dodo.py into this folder",
     "run": "run this folder's bpfcompat.yaml, with exit codes for CI (doit does the same with doit's)",
+    "cache": "show what is kept for all projects, and prune it",
     "test-command": "run one command on a matrix of kernels",
     "test": "the same with the long flags of the published tool",
 }

@@ -47,6 +47,7 @@ def test_pruning_leaves_alone_what_is_being_made_or_restored(tmp_path):
 
 def test_a_boot_image_is_known_by_everything_that_shaped_it(monkeypatch):
     monkeypatch.setattr(host, "qemu_version", lambda: "7.2")
+    monkeypatch.setattr(host, "stamp", lambda path: [str(path)])
     known = bootimage.identity(MACHINE, "k", "i")
     moved = replace(MACHINE, image=Path("/elsewhere/image"), initramfs=Path("/elsewhere/initramfs"))
     assert bootimage.identity(moved, "k", "i") == known
@@ -96,5 +97,5 @@ def test_the_size_of_all_boot_images_is_a_setting(monkeypatch, text, size):
 
 def test_a_setting_that_is_no_size_is_told(monkeypatch):
     monkeypatch.setenv(host.BOOT_IMAGES_VARIABLE, "lots")
-    with pytest.raises(BpfcompatError, match="BPFCOMPAT_BOOT_IMAGES=lots is not a size"):
+    with pytest.raises(BpfcompatError, match="BPFCOMPAT_BOOT_IMAGES: 'lots' is not a size"):
         host.boot_images_bytes()
