@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from doit.reporter import ZeroReporter
 from bpfcompat import tasks
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Run
+from bpfcompat.report.progress import Progress
 from bpfcompat.session import Session
 
 
@@ -19,6 +21,9 @@ def _collector(failures: list[str]) -> type[ZeroReporter]:
     """Return a reporter that says nothing and keeps what failed; rows are told by the session."""
 
     class Failures(ZeroReporter):  # type: ignore[misc]  # doit has no types
+        def initialize(self, all_tasks: Any, selected: Any) -> None:
+            tasks.begin(all_tasks, selected)
+
         def add_failure(self, task: Any, fail: Any) -> None:  # noqa: ARG002
             if fail.report:
                 failures.append(str(fail.message).strip())
@@ -26,10 +31,10 @@ def _collector(failures: list[str]) -> type[ZeroReporter]:
     return Failures
 
 
-def run(session: Session, tell: tasks.Tell = lambda _: None) -> Run:
+def run(session: Session, progress: Progress | None = None) -> Run:
     """Do whatever a session still lacks and return what was found out.
 
-    tell: called with each row as it ends.
+    progress: tells how it goes on; None tells nothing.
     Raises BpfcompatError for inputs that are missing, before anything boots. KeyboardInterrupt passes through;
     `session.finish()` then tells what is known.
     """
@@ -38,7 +43,7 @@ def run(session: Session, tell: tasks.Tell = lambda _: None) -> Run:
     failures: list[str] = []
 
     def task_bpfcompat() -> Iterator[tasks.Task]:
-        yield from tasks.tasks(session, found.append, tell)
+        yield from tasks.tasks(session, found.append, progress or Progress(io.StringIO()))
 
     config = {
         **tasks.settings(session.project.matrix.profiles, session.options.jobs),

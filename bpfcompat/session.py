@@ -81,6 +81,9 @@ class Session:
         )
         self.store = VerdictStore(project.workdir)
         self.jobs = tuple(job for job in jobs.plan(project) if not (options.failed and self._passed_last(job)))
+        self.failed = self.store.failed()
+        """Names of the jobs that did not pass last time; they come first: whoever mends that wants to know it first."""
+        self.jobs_by_urgency = sorted(self.jobs, key=lambda job: job.name not in self.failed)
         self.started_at = _now()
         self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self._measured: dict[str, Payload] = {}

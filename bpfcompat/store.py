@@ -89,9 +89,22 @@ class VerdictStore:
     def remember(self, record: Record) -> None:
         """Keep a record as its job's newest."""
         before = self.last(record.job)
+        mark = self.workdir / "failed" / record.job.replace("/", "@")
+        if record.verdict.status is Status.PASS:
+            mark.unlink(missing_ok=True)
+        else:
+            mark.parent.mkdir(exist_ok=True)
+            mark.touch()
         atomic.write_json(self._last_path(record.job), _plain(record))
         if before and before.evidence and before.evidence != record.evidence and not self._is_stored(before):
             shutil.rmtree(self.workdir / before.evidence, ignore_errors=True)
+
+    def failed(self) -> set[str]:
+        """Return the names of the jobs that did not pass when they were run last."""
+        try:
+            return {path.name.replace("@", "/") for path in (self.workdir / "failed").iterdir()}
+        except OSError:
+            return set()
 
     def _is_stored(self, record: Record) -> bool:
         stored = self.get(record.key) if record.key else None

@@ -22,13 +22,12 @@ from bpfcompat import config, host, kernels
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Job, Profile, Project, Run, Status, Target
 from bpfcompat.report import gate, output
+from bpfcompat.report.progress import Progress
 from bpfcompat.session import Session
 
 Task = dict[str, Any]
 Finish = Callable[[Run], None]
 """Called with all that was found out, at the end: writes and prints the reports."""
-Tell = Callable[[Target], None]
-"""Called with each row that was not taken from the store without a word, as it ends."""
 
 
 def doit_config(project: Path) -> dict[str, Any]:
@@ -41,12 +40,9 @@ def doit_tasks(project: Path, after: Sequence[str] = ()) -> Iterator[Task]:
 
     after: tasks of the same dodo.py that build what the project ships.
     """
-    session = Session(_load(project))
-
-    def tell(target: Target) -> None:
-        output.print_line(target, sys.stdout)
-
-    yield from tasks(session, lambda run: output.write(run, output.Wanted()), tell, after)
+    progress = Progress(sys.stdout)
+    session = Session(_load(project), notice=progress.notice)
+    yield from tasks(session, lambda run: output.write(run, output.Wanted()), progress, after)
 
 
 @functools.cache
@@ -57,13 +53,18 @@ def _load(folder: Path) -> Project:
         raise InvalidDodoFile(str(error)) from error
 
 
+def at_once(profiles: tuple[Profile, ...], jobs: int | None) -> int:
+    """Return how many guests run at once: `jobs`, or as many as this machine can carry."""
+    return jobs or host.jobs(max(profile.memory for profile in profiles))
+
+
 def settings(profiles: tuple[Profile, ...], jobs: int | None = None) -> dict[str, Any]:
     """Return the DOIT_CONFIG under which these tasks work."""
     return {
         "backend": "sqlite3",
         "dep_file": ":memory:",
         "par_type": "thread",
-        "num_process": jobs or host.jobs(max(profile.memory for profile in profiles)),
+        "num_process": at_once(profiles, jobs),
         "verbosity": 2,
         "default_tasks": ["report"],
     }
@@ -73,15 +74,36 @@ def settings(profiles: tuple[Profile, ...], jobs: int | None = None) -> dict[str
 class _Selection:
     """What the user asked doit for; with `doit run kernel:x` there is no report to fail the run."""
 
+    progress: Progress
     report: bool = True
 
 
+def begin(tasks: dict[str, Any], selected: Sequence[str]) -> Progress:
+    """Make doit's tasks ready for a run, whose reporter calls this; return what tells how it goes on.
+
+    tasks: by name, as doit has them.
+    selected: the names that the user asked for.
+    """
+    selection: _Selection = tasks["report"].meta["selection"]
+    selection.report = "report" in selected
+    if selection.report:
+        # doit's queue is first in, first out: without this every image would be made before the first job runs.
+        images = [task for name, task in tasks.items() if name.startswith("bootimage:")]
+        at_once = tasks["report"].meta["at once"]
+        for earlier, later in zip(images, images[at_once:], strict=False):
+            later.task_dep.append(earlier.name)
+    return selection.progress
+
+
 class _Reporter(ConsoleReporter):  # type: ignore[misc]  # doit has no types
-    """doit's own reporter, which also tells our tasks what was selected."""
+    """doit's own reporter, whose lines go above the one that says what goes on."""
 
     def initialize(self, tasks: Any, selected_tasks: Any) -> None:
+        self._progress = begin(tasks, selected_tasks)
         super().initialize(tasks, selected_tasks)
-        tasks["report"].meta["selection"].report = "report" in selected_tasks
+
+    def write(self, text: str) -> None:
+        self._progress.write(text)
 
 
 @dataclass(frozen=True)
@@ -98,23 +120,26 @@ class _Ready:
         return self.what
 
 
-def tasks(session: Session, finish: Finish, tell: Tell, after: Sequence[str] = ()) -> Iterator[Task]:
+def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[str] = ()) -> Iterator[Task]:
     """Yield the doit tasks of a session: init, payload, fetch, initramfs, accelerator, bootimage, kernel, report."""
-    selection = _Selection()
+    selection = _Selection(progress)
+    progress.total = len(session.jobs)
     yield _init(session)
     yield from _group("payload", "copy, hash and pack what a check brings", _payloads(session, after))
-    yield from _group("fetch", "bring kernels into the store", _fetches(session))
+    yield from _group("fetch", "bring kernels into the store", _fetches(session, progress))
     yield from _group("initramfs", "pack the guest's userland with a kernel's modules", _initramfses(session))
-    yield _accelerator(session)
+    yield _accelerator(session, progress)
     if session.machines.warm:
         ready = {name: f"bootimage:{profile.id}" for name, profile in _machines(session).items()}
-        yield from _group("bootimage", "boot each machine once and save it, ready to run", _boot_images(session))
+        yield from _group(
+            "bootimage", "boot each machine once and save it, ready to run", _boot_images(session, progress)
+        )
     else:
         ready = {name: f"initramfs:{profile.id}" for name, profile in _kernels(session).items()}
     yield from _group(
         "kernel",
         "run the command on every kernel of the matrix",
-        (_kernel(session, job, ready[job.profile.id], tell, selection) for job in session.jobs),
+        (_kernel(session, job, ready[job.profile.id], selection) for job in session.jobs_by_urgency),
     )
     yield _report(session, finish, selection)
 
@@ -152,8 +177,11 @@ def _init(session: Session) -> Task:
 
 
 def _payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
+    needed_by: dict[str, list[Job]] = {}
+    for job in session.jobs:
+        needed_by.setdefault(job.check.name, []).append(job)
     for check in session.project.checks:
-        wanted = [job for job in session.jobs if job.check is check]
+        wanted = needed_by.get(check.name, [])
 
         def prepared(wanted: list[Job] = wanted) -> bool:
             return all(_is_cached(session, job) for job in wanted)
@@ -192,23 +220,23 @@ def _machines(session: Session) -> dict[str, Profile]:
     return _leaders(session, lambda profile: (kernels.address(profile), profile.memory, profile.cpus, profile.cmdline))
 
 
-def _fetches(session: Session) -> Iterator[Task]:
+def _fetches(session: Session, progress: Progress) -> Iterator[Task]:
     for profile in dict.fromkeys(_kernels(session).values()):
 
         def ready(profile: Profile = profile) -> bool:
             return session.machines.kernel(profile) is not None
 
         def fetch(profile: Profile = profile) -> None:
-            session.machines.fetch_kernel(profile)
+            with progress.doing(f"fetching {profile.id}"):
+                session.machines.fetch_kernel(profile)
 
         yield {
             "name": profile.id,
             "doc": profile.kernel,
             "actions": [fetch],
             "uptodate": [_Ready("in the store", ready)],
-            "clean": [
-                (kernels.forget, [profile, session.machines.cache])
-            ],  # the next run asks the source for what is newest
+            # The next run asks the source for what is newest.
+            "clean": [(kernels.forget, [profile, session.machines.cache])],
         }
 
 
@@ -234,33 +262,41 @@ def _initramfses(session: Session) -> Iterator[Task]:
         }
 
 
-def _accelerator(session: Session) -> Task:
+def _accelerator(session: Session, progress: Progress) -> Task:
     def known() -> bool:
         try:
             return session.machines.accelerator() is not None
         except BpfcompatError:
             return False
 
+    def probe() -> None:
+        with progress.doing("trying KVM"):
+            session.machines.probe_accelerator()
+
     return {
         "basename": "accelerator",
         "doc": "find out, by a boot, whether KVM works here",
-        "actions": [_sentence(session.machines.probe_accelerator)],
+        "actions": [_sentence(probe)],
         "uptodate": [_Ready("found out before", known)],
         "task_dep": [f"initramfs:{session.project.matrix.profiles[0].id}"],
         "io": {"capture": False},
     }
 
 
-def _boot_images(session: Session) -> Iterator[Task]:
+def _boot_images(session: Session, progress: Progress) -> Iterator[Task]:
     names, leaders = _kernels(session), _machines(session)
-    for profile in dict.fromkeys(leaders.values()):
-        wanted = [job for job in session.jobs if leaders[job.profile.id] is profile]
+    needed_by: dict[str, list[Job]] = {}
+    for job in session.jobs_by_urgency:
+        needed_by.setdefault(leaders[job.profile.id].id, []).append(job)
+    for name, wanted in needed_by.items():
+        profile = leaders[name]
 
         def ready(profile: Profile = profile, wanted: list[Job] = wanted) -> bool:
             return all(_is_cached(session, job) for job in wanted) or session.machines.has_boot_image(profile)
 
         def save(profile: Profile = profile) -> None:
-            session.machines.save_boot_image(profile, session.options.boot_seconds)
+            with progress.doing(f"booting {profile.id}"):
+                session.machines.save_boot_image(profile, session.options.boot_seconds)
 
         yield {
             "name": profile.id,
@@ -271,26 +307,32 @@ def _boot_images(session: Session) -> Iterator[Task]:
         }
 
 
-def _kernel(session: Session, job: Job, ready: str, tell: Tell, selection: _Selection) -> Task:
+def _kernel(session: Session, job: Job, ready: str, selection: _Selection) -> Task:
     """A kernel's task succeeds when its outcome is recorded; the report fails the run, or this does if there is none."""
 
     def run() -> Any:
-        record = session.run(job)
-        tell(Target(job, record))
+        with selection.progress.doing(f"running {job.name}"):
+            record = session.run(job)
+        selection.progress.row(Target(job, record))
         if selection.report or not job.profile.required or record.verdict.status is Status.PASS:
             return True
         failure = TaskFailed if record.verdict.status is Status.FAIL else TaskError
         return failure(record.verdict.reason, report=False)
 
     def stored() -> bool:
-        return session.take_cached(job, passed=not selection.report and job.profile.required)
+        taken = session.take_cached(job, passed=not selection.report and job.profile.required)
+        if taken:
+            selection.progress.stored()
+        return taken
 
     return {
         "name": job.name,
         "doc": job.profile.kernel,
         "actions": [run],
         "uptodate": [_Ready("a verdict of exactly these inputs is stored", stored)],
-        "task_dep": [f"payload:{job.check.name}", "accelerator", ready],
+        # doit starts what has waited for the same task in any order. A group ends one step after its members, so what
+        # waits for the group comes behind what waits for a member.
+        "task_dep": [f"payload:{job.check.name}" if job.name in session.failed else "payload", "accelerator", ready],
         "clean": [_sentence(functools.partial(_forget, session, job))],
     }
 
@@ -323,5 +365,5 @@ def _report(session: Session, finish: Finish, selection: _Selection) -> Task:
         "clean": [_sentence(functools.partial(_forget, session, job)) for job in session.jobs],
         "io": {"capture": False},
         "verbosity": 2,
-        "meta": {"selection": selection},
+        "meta": {"selection": selection, "at once": at_once(session.project.matrix.profiles, session.options.jobs)},
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bpfcompat import matrix
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Project, Target
+from bpfcompat.model import Project
 
 _LATER = {"--markdown": "Markdown", "--junit": "JUnit", "--html": "HTML"}
 
@@ -61,6 +61,7 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
     """Run a project by the flags, write and print the reports, and return the exit code."""
     from bpfcompat import engine, processes
     from bpfcompat.report import gate, output
+    from bpfcompat.report.progress import Progress
     from bpfcompat.session import Options, Session
 
     wanted = output.Wanted(_writable(options.out), source or {})
@@ -73,10 +74,11 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
         boot_seconds=duration(options.boot_timeout, "--boot-timeout"),
         total_seconds=duration(options.timeout, "--timeout") if options.timeout else None,
     )
-    session = Session(_adjusted(project, options), how)
+    progress = Progress(sys.stderr)
+    session = Session(_adjusted(project, options), how, notice=progress.notice)
     with processes.interruptible():
         try:
-            run = engine.run(session, _tell)
+            run = engine.run(session, progress)
         except KeyboardInterrupt:
             processes.stop_all()
             output.write(session.finish(), wanted)
@@ -126,9 +128,3 @@ def _writable(path: Path | None) -> Path | None:
             f"--out {path} cannot be written: {folder} is not a folder that is ours to write.", f"mkdir -p {folder}"
         ) from None
     return path.absolute()
-
-
-def _tell(target: Target) -> None:
-    from bpfcompat.report import output
-
-    output.print_line(target, sys.stderr)

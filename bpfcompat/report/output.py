@@ -6,12 +6,11 @@ import datetime
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
 from bpfcompat import atomic
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Run, Target
-from bpfcompat.report import document, table
+from bpfcompat.model import Run
+from bpfcompat.report import document, progress, table
 
 
 @dataclass(frozen=True)
@@ -28,15 +27,12 @@ def write(run: Run, wanted: Wanted) -> None:
     """Write report.json and print the table to stdout."""
     target = wanted.json or run.project.workdir / "report.json"
     report = document.render(run, {"json": str(target)}, wanted.source)
-    sys.stdout.write(table.render(run, datetime.datetime.now(datetime.timezone.utc)) + f"\nreport: {target}\n")
+    sys.stdout.write(
+        table.render(run, datetime.datetime.now(datetime.timezone.utc), progress.in_colour(sys.stdout))
+        + f"\nreport: {target}\n"
+    )
     sys.stdout.flush()
     try:
         atomic.write_json(target, report)
     except OSError as error:
         raise BpfcompatError(f"the report {target} cannot be written: {error.strerror}.") from error
-
-
-def print_line(target: Target, stream: TextIO) -> None:
-    """Print one row as it ends."""
-    stream.write(f"{table.line(target)}\n")
-    stream.flush()

@@ -19,7 +19,15 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
 
 
-def render(run: Run, now: datetime.datetime) -> str:
+_COLOURS = {Status.PASS: "32", Status.FAIL: "31", Status.INFRA_ERROR: "33"}
+
+
+def _status(target: Target, colour: bool) -> str:
+    status = target.record.verdict.status
+    return f"\x1b[{_COLOURS[status]}m{status.value}\x1b[0m" if colour else status.value
+
+
+def render(run: Run, now: datetime.datetime, colour: bool = False) -> str:
     """Return the table, the last lines of stderr of each row that did not pass, notes, and one line of summary.
 
     now: the time that ages are counted from, in UTC.
@@ -28,7 +36,7 @@ def render(run: Run, now: datetime.datetime) -> str:
 
     headers = ["profile", "kernel", "verdict", "exit", "seconds", "cached", "why"]
     grid = tabulate(
-        [_row(target, now) for target in run.targets],
+        [_row(target, now, colour) for target in run.targets],
         headers,
         tablefmt="simple",
         disable_numparse=True,
@@ -44,15 +52,15 @@ def render(run: Run, now: datetime.datetime) -> str:
     return "\n".join([grid, "", *(block for block in blocks if block), *notes, gate.sentence(run, summary)])
 
 
-def line(target: Target) -> str:
+def line(target: Target, colour: bool = False) -> str:
     """Return one row on its own, for the moment in which it ends."""
     record = target.record
     cached = ", cached" if record.cached else ""
     why = f": {record.verdict.reason.splitlines()[0]}" if record.verdict.reason else ""
-    return plain(f"{target.job.name}  {record.verdict.status.value} ({record.seconds:.2f} s{cached}){_short(why)}")
+    return f"{target.job.name}  {_status(target, colour)} ({record.seconds:.2f} s{cached}){plain(_short(why))}"
 
 
-def _row(target: Target, now: datetime.datetime) -> list[str]:
+def _row(target: Target, now: datetime.datetime, colour: bool) -> list[str]:
     record, verdict = target.record, target.record.verdict
     name = target.job.name if target.job.profile.required else f"{target.job.name} (optional)"
     release = record.outcome.observed.release if record.outcome.observed else "-"
@@ -61,7 +69,7 @@ def _row(target: Target, now: datetime.datetime) -> list[str]:
     why = " ".join(verdict.reason.splitlines()[:1]) if verdict.reason else ""
     if verdict.classification and verdict.status is Status.INFRA_ERROR:
         why = f"{verdict.classification.value}: {why}"
-    return [name, plain(release), verdict.status.value, code, f"{record.seconds:.2f}", cached, plain(_short(why))]
+    return [name, plain(release), _status(target, colour), code, f"{record.seconds:.2f}", cached, plain(_short(why))]
 
 
 def _short(text: str) -> str:

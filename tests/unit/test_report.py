@@ -1,6 +1,7 @@
 """What a run looks like to its readers."""
 
 import datetime
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from bpfcompat.model import (
     Target,
     Verdict,
 )
-from bpfcompat.report import document, gate, table
+from bpfcompat.report import document, gate, progress, table
 
 NOW = datetime.datetime(2026, 1, 1, 12, 0, tzinfo=datetime.timezone.utc)
 PASS = Verdict(Status.PASS, exit_code=0)
@@ -143,3 +144,16 @@ def test_a_redacted_report_holds_no_command():
     one = run(target("a", PASS))
     report = document.render(replace(one, project=replace(one.project, redact=True)), {"json": "x"})
     assert "self-test" not in str(report)
+
+
+def test_the_line_of_what_goes_on_fits_the_terminal():
+    assert progress.render(5, 2, ("booting a", "running b"), 80) == "[2/5] booting a, running b"
+    long = progress.render(100, 2, tuple(f"running kernel-{number}" for number in range(20)), 40)
+    assert long.endswith("…")
+    assert len(long) < 40
+
+
+def test_colour_is_the_words_own_and_changes_no_text():
+    failed = target("a", FAIL)
+    assert re.sub(r"\x1b\[\d+m", "", table.line(failed, colour=True)) == table.line(failed)
+    assert "\x1b" not in table.line(failed)
