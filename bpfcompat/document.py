@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import yaml
 
+from bpfcompat import digest
 from bpfcompat.errors import BpfcompatError
 
 _BYTES_AT_MOST = 8 << 20
@@ -46,6 +47,8 @@ class Document:
     path: Path
     value: Any
     root: yaml.Node | None
+    sha256: str
+    """Of the file."""
 
     def text(self, location: Location) -> str:
         """Return a plain value as it is written, so that 1.10 stays 1.10."""
@@ -94,7 +97,8 @@ def read(path: Path) -> Document:
         try:
             root = loader.get_single_node()
             _check(path, root)
-            return Document(path, loader.construct_document(root) if root is not None else None, root)
+            value = loader.construct_document(root) if root is not None else None
+            return Document(path, value, root, digest.of_bytes(text))
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:

@@ -88,6 +88,8 @@ class Session:
         self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self._measured: dict[str, Payload] = {}
         self._staged: dict[str, Payload] = {}
+        self._cached: dict[tuple[str, str], Record] = {}
+        """Stored records by the job's name and its payload's digest: they are asked for by several tasks."""
         self._records: dict[str, Record] = {}
         self._scratch: Path | None = None
         self._open = ExitStack()
@@ -151,9 +153,14 @@ class Session:
         """Return the stored record of exactly these inputs, if it is to be used."""
         if self.options.force:
             return None
-        parts = self.key_parts(job)
-        record = self.store.get(jobs.key(parts)) if parts else None
-        return replace(record, job=job.name, cached=True) if record else None
+        asked = job.name, self.payload(job.check).digest
+        if asked not in self._cached:
+            parts = self.key_parts(job)
+            record = self.store.get(jobs.key(parts)) if parts else None
+            if record is None:
+                return None
+            self._cached[asked] = replace(record, job=job.name, cached=True)
+        return self._cached[asked]
 
     def take_cached(self, job: Job, passed: bool = False) -> bool:
         """Use a stored record for a job if there is one; return whether there was. Never raises: doit would stop.

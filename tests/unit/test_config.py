@@ -157,3 +157,20 @@ def test_deep_nesting(tmp_path):
 def test_ten_thousand_profiles_are_read(tmp_path):
     rows = "".join(f"  - {{id: k{n}, kernel: 'path:vmlinuz'}}\n" for n in range(10_000))
     assert len(load_project(write(tmp_path, "command: x\nmatrix:\n" + rows)).matrix.profiles) == 10_000
+
+
+def test_what_was_found_valid_is_not_checked_again_until_it_changes(tmp_path, monkeypatch):
+    from bpfcompat import schema
+
+    checked, real = [], schema._check
+    monkeypatch.setattr(schema, "_check", lambda document, name: (checked.append(name), real(document, name)))
+    file = tmp_path / "bpfcompat.yaml"
+    file.write_text(f"command: 'true'\n{ROW}")
+    load_project(file)
+    load_project(file)
+    assert checked == ["project"]
+    file.write_text(f"comand: 'true'\n{ROW}")
+    for _ in range(2):
+        with pytest.raises(BpfcompatError, match="comand"):
+            load_project(file)
+    assert checked == ["project"] * 3

@@ -10,7 +10,7 @@ PACKAGE = Path(bpfcompat.__file__).parent
 ORDER = [
     "model", "errors",
     "digest", "atomic", "processes",
-    "document", "schema", "store", "host",
+    "host", "document", "schema", "store",
     "matrix", "config",
     "kernels.modules", "kernels.image", "kernels.store", "kernels.apt", "kernels.files", "kernels",
     "guest", "guest.initramfs", "guest.build", "guest.preflight", "guest.payload",
