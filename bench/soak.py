@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat import Check, Matrix, Project, engine, matrix
@@ -32,8 +31,10 @@ def leftovers() -> dict[str, int]:
 def soak(name: str, runs: int, folder: Path) -> bool:
     """Run the example's loader so many times on a kernel; print what was found and return whether all is well."""
     profile = next(profile for profile in matrix.load("mvp", Path()).profiles if profile.id == name)
-    profiles = tuple(replace(profile, id=f"run-{number}") for number in range(runs))
-    project = Project((Check("$BPFCOMPAT_BIN --self-test", binary=LOADER),), Matrix(profiles), folder / name)
+    checks = tuple(
+        Check(f"N={number} $BPFCOMPAT_BIN --self-test", f"c{number}", binary=LOADER) for number in range(runs)
+    )
+    project = Project(checks, Matrix((profile,)), folder / name)
     before, started = leftovers(), time.monotonic()
     session = Session(project, Options(force=True))
     try:

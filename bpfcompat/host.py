@@ -101,11 +101,15 @@ def memory_available_mib() -> int:
     return 1024
 
 
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def jobs(guest_mib: int) -> int:
     """Return how many guests can run at once: one a processor, as long as memory lasts.
 
     guest_mib: MiB of the largest guest.
     """
-    processors = len(os.sched_getaffinity(0))
     # QEMU itself takes about 60 MiB beside the guest's memory (7.2, q35).
-    return max(1, min(processors, int(memory_available_mib() * 0.8) // (guest_mib + 64)))
+    return max(1, min(processors(), int(memory_available_mib() * 0.8) // (guest_mib + 64)))

@@ -86,8 +86,8 @@ class Session:
         self.jobs_by_urgency = sorted(self.jobs, key=lambda job: job.name not in self.failed)
         self.started_at = _now()
         self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self._measured: dict[str, Payload] = {}
-        self._staged: dict[str, Payload] = {}
+        self._measured: dict[payload.Brought, Payload] = {}
+        self._staged: dict[payload.Brought, Payload] = {}
         self._cached: dict[tuple[str, str], Record] = {}
         """Stored records by the job's name and its payload's digest: they are asked for by several tasks."""
         self._records: dict[str, Record] = {}
@@ -103,20 +103,24 @@ class Session:
 
     def payload(self, check: Check) -> Payload:
         """Return a check's payload: as staged, or else as its files are now; raises BpfcompatError."""
-        staged = self._staged.get(check.name)
+        brought = payload.brought(check)
+        staged = self._staged.get(brought)
         if staged:
             return staged
-        if check.name not in self._measured:
-            self._measured[check.name] = payload.measure(check)
-        return self._measured[check.name]
+        if brought not in self._measured:
+            self._measured[brought] = payload.measure(check)
+        return self._measured[brought]
 
     def stage_payload(self, check: Check) -> Payload:
-        """Copy a check's files once and make the disk of the copies, whose digests count from here on; raises BpfcompatError."""
-        folder = self.scratch
+        """Copy a check's files and make the disk of the copies, whose digests count from here on; raises BpfcompatError.
+
+        Checks that bring the same files share the disk.
+        """
+        folder, brought = self.scratch, payload.brought(check)
         with self._lock:
-            if check.name not in self._staged:
-                self._staged[check.name] = payload.stage(check, folder / check.name)
-            return self._staged[check.name]
+            if brought not in self._staged:
+                self._staged[brought] = payload.stage(check, folder / f"payload-{len(self._staged)}")
+            return self._staged[brought]
 
     def check_inputs(self) -> None:
         """Raise BpfcompatError for the first input that is missing or cannot be used."""
@@ -268,7 +272,12 @@ class Session:
     def finish(self) -> Run:
         """Return what was found out; jobs that never ended are told as interrupted."""
         targets = tuple(Target(job, self._records.get(job.name) or self._interrupted(job)) for job in self.jobs)
-        payloads, chosen = {**self._measured, **self._staged}, self.machines.accelerator()
+        known, chosen = {**self._measured, **self._staged}, self.machines.accelerator()
+        payloads = {
+            check.name: known[payload.brought(check)]
+            for check in self.project.checks
+            if payload.brought(check) in known
+        }
         return Run(
             self.id,
             self.started_at,

@@ -30,6 +30,14 @@ class Entry:
     """Type and permissions; the latter are 0755 or 0644, because a umask is not an input."""
 
 
+Brought = tuple[Path | None, Path | None, tuple[Path, ...], Path]
+
+
+def brought(check: Check) -> Brought:
+    """Return what tells the payloads of two checks apart before their files are read."""
+    return check.binary, check.artifact, check.files, check.root
+
+
 def entries(check: Check) -> list[Entry]:
     """List what a check brings, sorted by name.
 

@@ -1,0 +1,51 @@
+"""`./dev bench`: what the product costs, measured side by side in one run; prints one table and writes one JSON file.
+
+Machines are shared and noisy: what is compared is run in turns, and what is told is the median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tabulate import tabulate
+
+from bench import peers, scenes
+from bench.measure import Row
+from bpfcompat import host
+
+
+def main() -> int:
+    """Measure everything and return 0; a target that was missed is told, and is not an error."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--repeat", type=int, default=7, metavar="N", help="runs of each short measurement (default: 7)"
+    )
+    parser.add_argument("--only", metavar="WORD", default="", help="only the measurements whose name holds this word")
+    parser.add_argument("--out", type=Path, default=Path("build/bench.json"), metavar="FILE")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="bpfcompat-bench.") as scratch:
+        for measure in (*scenes.ALL, *peers.ALL):
+            if options.only in measure.__name__:
+                folder = Path(scratch) / measure.__name__
+                folder.mkdir()
+                print(f"bench: {measure.__name__} ...", file=sys.stderr, flush=True)
+                rows += measure(folder, options.repeat)
+    table = [
+        [row.what, row.shown(row.median), row.shown(row.least), row.runs, row.target_shown(), row.verdict]
+        for row in rows
+    ]
+    print(tabulate(table, ["what", "median", "least", "runs", "target", ""], disable_numparse=True))
+    machine = {"qemu": host.qemu_version(), "processors": host.processors(), "memory_mib": host.memory_available_mib()}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"machine": machine, "rows": [vars(row) for row in rows]}, indent=2) + "\n")
+    print(f"\n{machine['processors']} processors, QEMU {machine['qemu']}; all values: {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
