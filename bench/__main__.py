@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"), metavar="FILE")
     options = parser.parse_args()
     rows: list[Row] = []
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bpfcompat-bench.") as scratch:
         for measure in (*scenes.ALL, *peers.ALL):
             if options.only in measure.__name__:
@@ -35,16 +36,19 @@ def main() -> int:
                 folder.mkdir()
                 print(f"bench: {measure.__name__} ...", file=sys.stderr, flush=True)
                 rows += measure(folder, options.repeat)
+                _write(options.out, rows)  # each time: what was measured is not lost to what fails later
     table = [
         [row.what, row.shown(row.median), row.shown(row.least), row.runs, row.target_shown(), row.verdict]
         for row in rows
     ]
     print(tabulate(table, ["what", "median", "least", "runs", "target", ""], disable_numparse=True))
-    machine = {"qemu": host.qemu_version(), "processors": host.processors(), "memory_mib": host.memory_available_mib()}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"machine": machine, "rows": [vars(row) for row in rows]}, indent=2) + "\n")
-    print(f"\n{machine['processors']} processors, QEMU {machine['qemu']}; all values: {options.out}")
+    print(f"\n{host.processors()} processors, QEMU {host.qemu_version()}; all values: {options.out}")
     return 0
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    machine = {"qemu": host.qemu_version(), "processors": host.processors(), "memory_mib": host.memory_available_mib()}
+    path.write_text(json.dumps({"machine": machine, "rows": [vars(row) for row in rows]}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -189,3 +189,9 @@ class Machines:
                 self.notice(f"{profile.id} has no boot image: {error.message}")
             return
         bootimage.prune(self.cache, host.boot_images_bytes())
+
+    def drop_boot_image(self, profile: Profile) -> None:
+        """Remove the boot image of a profile's machine."""
+        image = self._image(profile)
+        if image:
+            bootimage.discard(image)

@@ -253,7 +253,7 @@ class Session:
             run_id=self.id,
             kernel=_described(kernel) if kernel else {"source": job.profile.kernel},
             accelerator=chosen.name if chosen else "",
-            boot="warm" if result and result.warm else "cold",
+            boot=("warm" if result.warm else "cold") if result else "",
             qemu=host.qemu_version(),
             qemu_command=result.qemu_command if result else "",
             evidence=str(folder.relative_to(self.project.workdir)) if folder else None,

@@ -303,6 +303,7 @@ def _boot_images(session: Session, progress: Progress) -> Iterator[Task]:
             "doc": f"{profile.kernel} with {profile.memory} MiB, waiting for a command",
             "actions": [_sentence(save)],
             "uptodate": [_Ready("saved from these parts, or no kernel needs it", ready)],
+            "clean": [_sentence(functools.partial(session.machines.drop_boot_image, profile))],
             "task_dep": ["accelerator", f"initramfs:{names[profile.id].id}"],
         }
 

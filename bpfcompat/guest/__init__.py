@@ -1,6 +1,6 @@
 """What runs inside: init, the initramfs around it, and the payload disk. Here stands what host and init.c agree on."""
 
-PROTOCOL = "1"
+PROTOCOL = "2"
 JOB_WINDOW = 2048
 """Bytes of a job that the guest takes at once."""
 STREAM_KEPT = 256 * 1024

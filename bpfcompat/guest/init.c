@@ -48,7 +48,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PROTOCOL "1"
+#define PROTOCOL "2"
 #define WINDOW 2048
 #define JOB_LIMIT (512 * 1024)
 #define NONCE_SIZE 33

@@ -96,6 +96,7 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "finished_at": record.finished_at,
         "duration_ms": round(record.seconds * 1000),
         **_evidence(record, run.project.workdir),
+        "boot": record.boot,
         "qemu_command": record.qemu_command,
         "notes": list(record.outcome.notes),
     }

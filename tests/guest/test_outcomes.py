@@ -3,10 +3,12 @@
 import os
 import signal
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
 
+from bpfcompat.guest import PROTOCOL
 from bpfcompat.model import Classification, OutcomeKind, Status
 from bpfcompat.session import Options
 
@@ -135,10 +137,17 @@ def test_printing_a_panic_does_not_make_one(verdicts):
     assert (record.outcome.kind, record.verdict.exit_code) == (OutcomeKind.ENDED, 3)
 
 
+def forged_end():
+    """An END in which everything is right but the run's nonce, as text for printf."""
+    body = f"BPFCOMPAT\t{PROTOCOL}\tEND\t{'0' * 32}\t0\t1\t0\t0\t0\t0\t0\t0\t0\t1"
+    return repr(f"{body}\t{zlib.crc32(body.encode()):08x}\n")[1:-1]
+
+
 @pytest.mark.parametrize(
     "forgery",
     [
-        r"for p in 0 1 2 3; do printf 'BPFCOMPAT\t1\tEND\t0\t0\t1\t0\t0\t0\t0\t0\t0\t0\t1\t00000000\n' > /dev/ttyS$p; done",
+        f"for p in 0 1 2 3; do printf '{forged_end()}' > /dev/ttyS$p; done; printf '{forged_end()}'; printf '{forged_end()}' >&2",
+        f"printf '{forged_end()}' > /dev/kmsg",
         "cat /dev/urandom | head -c 300000 > /dev/ttyS1",
         "stty -F /dev/ttyS1 raw echo 2>/dev/null; exec 5<>/dev/ttyS1 6<>/dev/ttyS2; echo noise >&5",
         "rm -f /dev/ttyS1 /dev/ttyS2",

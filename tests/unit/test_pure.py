@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bpfcompat import console, digest, jobs, qemu, verdict
-from bpfcompat.guest import initramfs
+from bpfcompat.guest import PROTOCOL, initramfs
 from bpfcompat.guest.initramfs import Userland
 from bpfcompat.kernels import apt
 from bpfcompat.model import (
@@ -222,7 +222,7 @@ def line(body: bytes) -> bytes:
 
 
 def test_a_control_line_counts_only_whole():
-    body = b"BPFCOMPAT\t1\tEND\tabc\t0\t1"
+    body = f"BPFCOMPAT\t{PROTOCOL}\tEND\tabc\t0\t1".encode()
     good = line(body)
     match = console._LINE.search(good)
     assert console.parse(*match.groups()) == console.Line("END", "abc", ("0", "1"))
@@ -233,7 +233,7 @@ def test_a_control_line_counts_only_whole():
 
 
 def test_a_line_of_another_protocol_is_not_understood():
-    body = b"BPFCOMPAT\t2\tEND\tabc\t0"
+    body = f"BPFCOMPAT\t{PROTOCOL}0\tEND\tabc\t0".encode()
     assert console.parse(body, b"%08x" % zlib.crc32(body)) is None
 
 
