@@ -6,6 +6,7 @@ ever (other models); `-accel kvm -accel tcg` does not fall back either.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -70,7 +71,8 @@ def probe(machine: qemu.Machine, wanted: str, cache: Path) -> Accelerator:
     with tempfile.TemporaryDirectory(prefix="bpfcompat-probe.") as folder:
         reason = _failure(replace(machine, accelerator="kvm"), Path(folder))
     found = Accelerator("tcg" if reason else "kvm", reason)
-    atomic.write_json(_memo(cache), {"of": _host(), "name": found.name, "reason": found.reason})
+    with contextlib.suppress(OSError):  # then it is found out again next time
+        atomic.write_json(_memo(cache), {"of": _host(), "name": found.name, "reason": found.reason})
     if reason and wanted == "kvm":
         raise _unusable(reason, "remove `accel: kvm`; machines are then emulated, which is slower")
     return found

@@ -62,6 +62,9 @@ def is_whole(image: Path) -> bool:
     """
     try:
         described = json.loads((image / "image.json").read_bytes())
+        # QEMU opens the memory for writing, though it writes to its own copy only.
+        if not os.access(image / "ram", os.R_OK | os.W_OK):
+            return False
         if described["stamps"] == _stamps(image):
             return True
         if described["ram"] != digest.of_sparse_file(image / "ram") or not (image / "state").is_file():
@@ -165,7 +168,8 @@ def restore(machine: qemu.Machine, image: Path, disk: Path, evidence: Path) -> G
         # Whoever prunes images leaves one alone that is held; once QEMU runs, it holds the files itself.
         with (image / "image.json").open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_SH)
-            os.utime(held.fileno())
+            with contextlib.suppress(OSError):  # a cache that is not ours to write; it only says when it was used
+                os.utime(held.fileno())
             described = json.load(held)
             state, console = (image / "state").read_bytes(), (image / "console.log").read_bytes()
             if digest.of_bytes(state) != described["state"]:

@@ -13,7 +13,7 @@ from bpfcompat.model import Check, Expectation, Matrix, Project
 
 FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
-_PROJECT_KEYS = ("matrix", "boot", "accel", "redact")
+_PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact")
 """What is the whole project's, not one check's."""
 COMMAND_BYTES_AT_MOST = 131_071
 """Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
@@ -52,7 +52,7 @@ def load_project(path: Path) -> Project:
     )
     return Project(
         checks, _matrix(read, root), root / WORKDIR_NAME, value.get("redact", False),
-        boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"),
+        boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"), retries=value.get("retries", 0),
     )  # fmt: skip
 
 
@@ -78,6 +78,7 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         command=row["command"],
         name=row.get("name", "command"),
         binary=root / row["binary"] if "binary" in row else None,
+        bundle_libs=row.get("bundle_libs", False),
         artifact=root / row["artifact"] if "artifact" in row else None,
         files=tuple(root / name for name in row.get("files", ())),
         root=root,

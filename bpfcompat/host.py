@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -70,7 +71,8 @@ def qemu_version() -> str:
         return ""  # whoever runs it will say why it cannot run
     version = re.search(r"version (\S+(?: \(.*\))?)", said)
     found = version[1] if version else said.splitlines()[0]
-    atomic.write_json(memo, {"binary": stamp(binary), "version": found})
+    with contextlib.suppress(OSError):  # then it is asked again next time
+        atomic.write_json(memo, {"binary": stamp(binary), "version": found})
     return found
 
 

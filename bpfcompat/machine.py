@@ -60,7 +60,11 @@ class Guest:
             self.arguments = arguments([end.fileno() for end in theirs[:-1]], theirs[-1].fileno())
             with (folder / "qemu.log").open("wb") as log:
                 self._process = processes.start(
-                    self.arguments, pass_fds=[end.fileno() for end in theirs], stdout=log, stderr=log
+                    self.arguments,
+                    pass_fds=[end.fileno() for end in theirs],
+                    stdout=log,
+                    stderr=log,
+                    confined=True,
                 )
         except (BpfcompatError, OSError) as error:
             for end in ours:
@@ -249,8 +253,7 @@ class Guest:
 
     def _wait_for_exit(self) -> int:
         """Return QEMU's own exit code: its ports close some milliseconds before it is gone."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_ALIVE_SECONDS)
+        processes.ended(self._process, _ALIVE_SECONDS)
         return processes.stop(self._process, at_once=True)
 
     def said(self) -> str:

@@ -82,6 +82,11 @@ class Machines:
         build.compile_init(self.init)
 
     @functools.cached_property
+    def programs(self) -> frozenset[str]:
+        """The names of the programs that every guest has; raises BpfcompatError."""
+        return build.programs(build.userland(self.cache).busybox)
+
+    @functools.cached_property
     def _userland(self) -> dict[str, str]:
         return build.userland(self.cache).digests()
 

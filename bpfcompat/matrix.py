@@ -71,7 +71,8 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
             f"{read.where((*here, 'memory'))}: a guest needs at least 128M of memory.", "write `memory: 512M`"
         )
     return Profile(
-        id=row["id"], kernel=row["kernel"], required=row.get("required", True), modules=row.get("modules"),
+        id=row["id"], kernel=row["kernel"], required=row.get("required", True),
+        expects_failure=row.get("expect") == "fail", modules=row.get("modules"),
         timeout=seconds(row["timeout"]) if "timeout" in row else None, memory=memory,
         cpus=row.get("cpus", 1), cmdline=" ".join(row.get("cmdline", "").split()), root=root,
     )  # fmt: skip

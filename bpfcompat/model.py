@@ -60,6 +60,8 @@ class Profile:
     id: str
     kernel: str
     required: bool = True
+    expects_failure: bool = False
+    """A failure here is known, and does not count."""
     modules: str | None = None
     timeout: float | None = None
     """Seconds for the command on this kernel; None means the check's own limit."""
@@ -87,6 +89,8 @@ class Check:
     command: str
     name: str = "command"
     binary: Path | None = None
+    bundle_libs: bool = False
+    """Ship the shared libraries that the binary is linked with."""
     artifact: Path | None = None
     files: tuple[Path, ...] = ()
     root: Path = Path()
@@ -105,6 +109,8 @@ class Project:
     matrix: Matrix
     workdir: Path
     redact: bool = False
+    retries: int = 0
+    """How often a job without a verdict is run again."""
     boot: str = "warm"
     """warm: guests are restored from boot images; cold: each boots from its start."""
     accelerator: str = "auto"
@@ -198,6 +204,8 @@ class Outcome:
     """As waitpid(2) gave it in the guest."""
     command_seconds: float | None = None
     max_rss_kib: int | None = None
+    out_of_memory: str | None = None
+    """What the kernel killed for want of memory, by its log."""
     stdout: Stream = Stream()
     stderr: Stream = Stream()
     mismatches: tuple[str, ...] = ()

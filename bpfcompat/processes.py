@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
@@ -30,16 +31,18 @@ def start(
     stderr: int | IO[bytes] | None = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    confined: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a program that dies with the calling *thread* (parent-death signals are per thread) and is registered.
 
+    confined: it gets no privileges that it does not need to read files, and can get none.
     Raises BpfcompatError if the program cannot be started.
     """
     # A parent-death signal set by a helper program, not by preexec_fn: that would run Python between fork and exec
     # in a process with threads. Between its fork and its prctl a child is unprotected for about a millisecond.
     if interrupted():
         raise BpfcompatError("interrupted.")
-    guard = _death_guard()
+    guard = _guard(confined)
     try:
         child = subprocess.Popen(
             [*guard, *argv], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
@@ -55,23 +58,43 @@ def start(
     return child
 
 
-def _death_guard() -> list[str]:
+@functools.cache
+def _guard(confined: bool) -> list[str]:
+    """Return the words before a command that see to its end with ours, and take its privileges."""
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+    if not setpriv:
+        return []
+    dies = [setpriv, "--pdeathsig", "KILL"]
+    if not confined:
+        return [*dies, "--"]
+    # What stays for root is to read files wherever they are, as a project in somebody's home. Where not even giving up
+    # is allowed, as in some containers, QEMU is at least kept from getting more.
+    fewer = [*dies, "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+dac_read_search", "--"]
+    allowed = os.geteuid() == 0 and run([*fewer, "true"]).returncode == 0
+    return fewer if allowed else [*dies, "--no-new-privs", "--"]
 
 
 def stop(child: subprocess.Popen[bytes], *, at_once: bool = False) -> int:
     """End a child and reap it: SIGTERM, two seconds, SIGKILL; or SIGKILL at once. Return its return code."""
     if child.poll() is None:
         _signal(child, signal.SIGKILL if at_once else signal.SIGTERM)
-        try:
-            child.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not at_once and not ended(child, _STOP_SECONDS):
             _signal(child, signal.SIGKILL)
     code = child.wait()
     with _lock:
         _running.discard(child)
     return code
+
+
+def ended(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a child's end for so long at most, and return whether it has come.
+
+    A thread waits, because subprocess itself would look again and again, with pauses that grow to 50 ms.
+    """
+    waiter = threading.Thread(target=child.wait, name="bpfcompat-wait", daemon=True)
+    waiter.start()
+    waiter.join(seconds)
+    return child.poll() is not None
 
 
 def _signal(child: subprocess.Popen[bytes], number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,9 @@ from bpfcompat import bootimage, processes, qemu, verdict
 from bpfcompat.errors import NoVerdict
 from bpfcompat.machine import Guest
 from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload
+
+_OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
+"""mm/oom_kill.c, the same from 5.10 to 7.3."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Request:
     command_seconds: float
     total_seconds: float
     """For one boot and one command together; it ends a job without a verdict."""
+    retries: int = 0
+    """How often a job that came to no verdict is run again."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,21 @@ class Result:
 
 def run(request: Request) -> Result:
     """Run a job and return what happened; never raises for what can go wrong with a machine.
+
+    A job that came to no verdict is run again as often as the request says; one that did never is.
+    """
+    result = _run(request)
+    for number in range(1, request.retries + 1):
+        if result.outcome.kind is not OutcomeKind.NO_VERDICT or processes.interrupted():
+            break
+        reason = result.outcome.reason
+        _set_aside(request, f"try-{number}")
+        result = _noted(_run(request), f"run again ({number} of {request.retries}): {reason}")
+    return result
+
+
+def _run(request: Request) -> Result:
+    """Run a job until what happened is certain, or certainly not.
 
     A boot image that does not come to its command is dropped, and the machine boots from its start; a boot that fails is
     tried once more. A panic, a hang or a loss is confirmed by a second run, booted from its start, before it is believed:
@@ -65,10 +86,14 @@ def run(request: Request) -> Result:
 
 def _again(request: Request, name: str) -> Result:
     """Run a job anew from a cold boot; the logs of the attempt before are set aside under `name`."""
+    _set_aside(request, name)
+    return _attempt(request, request.folder)
+
+
+def _set_aside(request: Request, name: str) -> None:
     aside = _subfolder(request, name)
     for log in request.folder.glob("*.log"):
         log.replace(aside / log.name)
-    return _attempt(request, request.folder)
 
 
 def _confirmed(first: Result, second: Result) -> Result:
@@ -119,7 +144,8 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
                 f" ({request.command_seconds:g} s) was up; raise --timeout."
             ))  # fmt: skip
         if outcome.kind is OutcomeKind.ENDED:
-            outcome = replace(outcome, mismatches=_mismatches(request.check, outcome, folder))
+            mismatches, killed = _mismatches(request.check, outcome, folder), _killed_for_memory(folder)
+            outcome = replace(outcome, mismatches=mismatches, out_of_memory=killed)
         return Result(outcome, line, began, warm=image is not None)
     except NoVerdict as error:
         return Result(error.outcome(), line, began, warm=image is not None)
@@ -147,3 +173,9 @@ def _mismatches(check: Check, outcome: Outcome, folder: Path) -> tuple[str, ...]
         return ()
     texts = [(folder / f"{name}.log").read_bytes() for name in ("stdout", "stderr")]
     return verdict.mismatches(check.expect, texts[0], texts[1], outcome.stdout.truncated or outcome.stderr.truncated)
+
+
+def _killed_for_memory(folder: Path) -> str | None:
+    """Return what the kernel's log says it killed for want of memory; it explains a verdict, and decides none."""
+    found = _OUT_OF_MEMORY.findall((folder / "console.log").read_bytes())
+    return str(found[-1].decode(errors="replace")) if found else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import secrets
 import threading
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bpfcompat.runner import Result
 
 _TOTAL_SECONDS = 180.0
+_BOOT_SECONDS = {"tcg": 30.0, "kvm": 10.0}
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Options:
     offline: bool = False
     cold: bool = False
     """Boot every machine from its start."""
-    boot_seconds: float = 30.0
+    boot_seconds: float | None = None
+    """For the boot; None means 30 in software emulation and 10 with KVM."""
     total_seconds: float | None = None
     """For one boot and one command together; None means 180, or more where their own limits add up to more."""
 
@@ -90,6 +93,7 @@ class Session:
         self._staged: dict[payload.Brought, Payload] = {}
         self._cached: dict[tuple[str, str], Record] = {}
         """Stored records by the job's name and its payload's digest: they are asked for by several tasks."""
+        self._refused: dict[payload.Brought, NoVerdict] = {}
         self._records: dict[str, Record] = {}
         self._scratch: Path | None = None
         self._open = ExitStack()
@@ -99,6 +103,12 @@ class Session:
         last = self.store.last(job.name)
         return last is not None and last.verdict.status is Status.PASS
 
+    @property
+    def boot_seconds(self) -> float:
+        """The limit for a boot, by what runs the guests."""
+        chosen = self.machines.accelerator()
+        return self.options.boot_seconds or _BOOT_SECONDS[chosen.name if chosen else "tcg"]
+
     # ---- what a check brings ----
 
     def payload(self, check: Check) -> Payload:
@@ -107,8 +117,14 @@ class Session:
         staged = self._staged.get(brought)
         if staged:
             return staged
+        if refusal := self._refused.get(brought):
+            raise refusal
         if brought not in self._measured:
-            self._measured[brought] = payload.measure(check)
+            try:
+                self._measured[brought] = payload.measure(check)
+            except NoVerdict as error:
+                self._refused[brought] = error
+                raise
         return self._measured[brought]
 
     def stage_payload(self, check: Check) -> Payload:
@@ -117,19 +133,31 @@ class Session:
         Checks that bring the same files share the disk.
         """
         folder, brought = self.scratch, payload.brought(check)
+        programs = self.machines.programs
         with self._lock:
+            if refusal := self._refused.get(brought):
+                raise refusal
             if brought not in self._staged:
-                self._staged[brought] = payload.stage(check, folder / f"payload-{len(self._staged)}")
+                try:
+                    self._staged[brought] = payload.stage(check, folder / f"payload-{len(self._staged)}", programs)
+                except NoVerdict as error:
+                    self._refused[brought] = error
+                    raise
             return self._staged[brought]
 
+    def is_refused(self, check: Check) -> bool:
+        """Tell whether a check's files have turned out to be of no use, so that none of its jobs needs a machine."""
+        return payload.brought(check) in self._refused
+
     def check_inputs(self) -> None:
-        """Raise BpfcompatError for the first input that is missing or cannot be used."""
+        """Raise BpfcompatError for the first input that is missing; a loader that cannot run is told in the rows of its jobs."""
         self.store.prepare()
         self.machines.accelerator()
         for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox"):
             host.program(name)
         for check in self.project.checks:
-            self.payload(check)
+            with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
+                self.payload(check)
 
     @property
     def scratch(self) -> Path:
@@ -217,10 +245,11 @@ class Session:
             self._refuse(job)
         folder = self.store.evidence(jobs.key(parts), self.id)
         command_seconds = job.profile.timeout or job.check.timeout
-        total = self.options.total_seconds or max(_TOTAL_SECONDS, self.options.boot_seconds + command_seconds)
+        boot_seconds = self.boot_seconds
+        total = self.options.total_seconds or max(_TOTAL_SECONDS, boot_seconds + command_seconds)
         request = runner.Request(
             machine, job.check, staged, staged.image, folder, self.machines.boot_image(job.profile),
-            self.options.boot_seconds, command_seconds, total,
+            boot_seconds, command_seconds, total, self.project.retries,
         )  # fmt: skip
         result = runner.run(request)
         if request.image and not result.warm and not processes.interrupted():

@@ -8,6 +8,7 @@ shared input once for each task, is not needed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 from doit.reporter import ConsoleReporter
 
 from bpfcompat import config, host, kernels
-from bpfcompat.errors import BpfcompatError
+from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Job, Profile, Project, Run, Status, Target
 from bpfcompat.report import gate, output
 from bpfcompat.report.progress import Progress
@@ -188,7 +189,8 @@ def _payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
 
         def stage(check: Any = check) -> None:
             session.check_inputs()
-            session.stage_payload(check)
+            with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
+                session.stage_payload(check)
 
         yield {
             "name": check.name,
@@ -292,11 +294,12 @@ def _boot_images(session: Session, progress: Progress) -> Iterator[Task]:
         profile = leaders[name]
 
         def ready(profile: Profile = profile, wanted: list[Job] = wanted) -> bool:
-            return all(_is_cached(session, job) for job in wanted) or session.machines.has_boot_image(profile)
+            idle = all(_is_cached(session, job) or session.is_refused(job.check) for job in wanted)
+            return idle or session.machines.has_boot_image(profile)
 
         def save(profile: Profile = profile) -> None:
             with progress.doing(f"booting {profile.id}"):
-                session.machines.save_boot_image(profile, session.options.boot_seconds)
+                session.machines.save_boot_image(profile, session.boot_seconds)
 
         yield {
             "name": profile.id,
@@ -304,8 +307,18 @@ def _boot_images(session: Session, progress: Progress) -> Iterator[Task]:
             "actions": [_sentence(save)],
             "uptodate": [_Ready("saved from these parts, or no kernel needs it", ready)],
             "clean": [_sentence(functools.partial(session.machines.drop_boot_image, profile))],
-            "task_dep": ["accelerator", f"initramfs:{names[profile.id].id}"],
+            # Not before the loader is known to be one that can run.
+            "task_dep": [_payload_of(session, wanted[0]), "accelerator", f"initramfs:{names[profile.id].id}"],
         }
+
+
+def _payload_of(session: Session, job: Job) -> str:
+    """Return the task whose end lets a job go on.
+
+    doit starts what has waited for the same task in any order. A group ends one step after its members, so what waits for
+    the group comes behind what waits for a member: what did not pass last time.
+    """
+    return f"payload:{job.check.name}" if job.name in session.failed else "payload"
 
 
 def _kernel(session: Session, job: Job, ready: str, selection: _Selection) -> Task:
@@ -331,9 +344,7 @@ def _kernel(session: Session, job: Job, ready: str, selection: _Selection) -> Ta
         "doc": job.profile.kernel,
         "actions": [run],
         "uptodate": [_Ready("a verdict of exactly these inputs is stored", stored)],
-        # doit starts what has waited for the same task in any order. A group ends one step after its members, so what
-        # waits for the group comes behind what waits for a member.
-        "task_dep": [f"payload:{job.check.name}" if job.name in session.failed else "payload", "accelerator", ready],
+        "task_dep": [_payload_of(session, job), "accelerator", ready],
         "clean": [_sentence(functools.partial(_forget, session, job))],
     }
 

@@ -37,6 +37,8 @@ def decide(outcome: Outcome, expect: Expectation) -> Verdict:
         reason = f"Command was killed by {killed_by} (expected exit {expect.exit}) on this kernel."
     else:
         reason = f"Command exited {exit_code} (expected {expect.exit}) on this kernel."
+    if outcome.out_of_memory is not None:
+        reason += f" The guest ran out of memory, and its kernel killed '{outcome.out_of_memory}'."
     return Verdict(
         Status.FAIL, Classification.COMMAND_VALIDATION_FAILURE, reason, "command", exit_code, killed_by, core
     )

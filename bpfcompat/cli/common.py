@@ -35,9 +35,10 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         help="limit for one boot and command (default: 180s, or more where their own add up to more)",
     )
     parser.add_argument("--command-timeout", metavar="TIME", help="limit for the command (default: 60s)")
-    parser.add_argument("--boot-timeout", default="30s", metavar="TIME", help="limit for the boot (default: 30s)")
+    parser.add_argument("--boot-timeout", metavar="TIME", help="limit for the boot (default: 30s, with KVM 10s)")
     parser.add_argument("--force", action="store_true", help="run every kernel, whatever is stored")
     parser.add_argument("--failed", action="store_true", help="run only what did not pass last time")
+    parser.add_argument("--bundle-libs", action="store_true", help="ship the shared libraries of the binary")
     parser.add_argument("--offline", action="store_true", help="fetch no kernels")
     parser.add_argument("--cold", action="store_true", help="boot every machine from its start")
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
@@ -71,7 +72,7 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
         failed=options.failed,
         offline=options.offline,
         cold=options.cold,
-        boot_seconds=duration(options.boot_timeout, "--boot-timeout"),
+        boot_seconds=duration(options.boot_timeout, "--boot-timeout") if options.boot_timeout else None,
         total_seconds=duration(options.timeout, "--timeout") if options.timeout else None,
     )
     progress = Progress(sys.stderr)
@@ -100,6 +101,8 @@ def _adjusted(project: Project, options: argparse.Namespace) -> Project:
             f"--runner {options.runner} cannot run commands; they need the machine that bpfcompat boots itself.",
             "--runner vm",
         )
+    if options.bundle_libs:
+        project = replace(project, checks=tuple(replace(check, bundle_libs=True) for check in project.checks))
     if options.command_timeout:
         limit = duration(options.command_timeout, "--command-timeout")
         project = replace(project, checks=tuple(replace(check, timeout=limit) for check in project.checks))

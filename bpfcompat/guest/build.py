@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def userland(cache: Path) -> Userland:
     return Userland(init_path(cache), Path(host.program("bash-static")), Path(host.program("busybox")))
 
 
+def programs(busybox: Path) -> frozenset[str]:
+    """Return the names of all programs in the guest's /bin; raises BpfcompatError."""
+    return frozenset({"bash", "busybox", *applets(busybox)})
+
+
+@functools.cache
 def applets(busybox: Path) -> list[str]:
     """Return the names of busybox's programs; raises BpfcompatError if it is not the static one."""
     from elftools.elf.elffile import ELFFile

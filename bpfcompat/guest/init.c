@@ -479,6 +479,32 @@ static void copy_tree(const char *from, const char *to)
 		closedir(directory);
 }
 
+/* Shared libraries stand in the payload as they stand on the host; here they are links, and nothing is replaced. */
+static void link_tree(const char *from, const char *to)
+{
+	DIR *directory = opendir(from);
+	struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		char source[4096], target[4096];
+		struct stat status;
+
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (snprintf(source, sizeof(source), "%s/%s", from, entry->d_name) >= (int)sizeof(source) ||
+		    snprintf(target, sizeof(target), "%s/%s", to, entry->d_name) >= (int)sizeof(target) || lstat(source, &status) < 0)
+			refuse("%s/%s cannot be linked: %s", from, entry->d_name, strerror(errno));
+		if (S_ISDIR(status.st_mode)) {
+			mkdir(target, 0755);
+			link_tree(source, target);
+		} else if (symlink(source, target) < 0 && errno != EEXIST) {
+			refuse("%s cannot be linked: %s", target, strerror(errno));
+		}
+	}
+	if (directory)
+		closedir(directory);
+}
+
 static void mount_payload(void)
 {
 	int fd = open(PAYLOAD_DEVICE, O_RDONLY | O_CLOEXEC);
@@ -492,6 +518,7 @@ static void mount_payload(void)
 	if (mount(PAYLOAD_DEVICE, PAYLOAD_ROOT, "ext4", MS_RDONLY | MS_NODEV, "noload") < 0)
 		refuse("the payload disk cannot be mounted: %s", strerror(errno));
 	copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
+	link_tree(PAYLOAD_ROOT "/root", "");
 }
 
 static void add_environment(struct job *job, const char *name, const char *value)

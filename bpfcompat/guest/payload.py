@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bpfcompat import digest, host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import preflight
+from bpfcompat.guest import libraries, preflight
 from bpfcompat.model import Check, Classification, Payload, Shipped
 
 MOUNT_POINT = "/bpfcompat/payload"
@@ -24,30 +24,33 @@ class Entry:
     """A file, folder or symbolic link of the payload."""
 
     name: str
-    """Relative to the image's root: bin/..., artifact/... or files/..."""
+    """Relative to the image's root: bin/..., artifact/..., files/..., or root/... for what init links into the guest's /."""
     source: Path
     mode: int
     """Type and permissions; the latter are 0755 or 0644, because a umask is not an input."""
 
 
-Brought = tuple[Path | None, Path | None, tuple[Path, ...], Path]
+Brought = tuple[Path | None, bool, Path | None, tuple[Path, ...], Path]
 
 
 def brought(check: Check) -> Brought:
     """Return what tells the payloads of two checks apart before their files are read."""
-    return check.binary, check.artifact, check.files, check.root
+    return check.binary, check.bundle_libs, check.artifact, check.files, check.root
 
 
 def entries(check: Check) -> list[Entry]:
     """List what a check brings, sorted by name.
 
-    Raises BpfcompatError for what is missing, is not a file, or stands outside the project.
+    Raises BpfcompatError for what is missing, is not a file, or stands outside the project, NoVerdict
+    (LOADER_NOT_RUNNABLE) for a binary whose libraries are not all here.
     """
     found: list[Entry] = []
     for folder, path, key in (("bin", check.binary, "binary"), ("artifact", check.artifact, "artifact")):
         if path is not None:
             _refuse_non_file(path, key)
             found.append(Entry(f"{folder}/{path.name}", path, stat.S_IFREG | (0o755 if key == "binary" else 0o644)))
+    if check.binary and check.bundle_libs:
+        found += _libraries(check.binary)
     for path in check.files:
         inside = Path(os.path.normpath(path))
         if not inside.is_relative_to(check.root) or inside == check.root:
@@ -62,6 +65,14 @@ def entries(check: Check) -> list[Entry]:
         ]
         found += _walk(inside, check.root)
     return sorted({entry.name: entry for entry in found}.values(), key=lambda entry: entry.name)
+
+
+def _libraries(binary: Path) -> Iterator[Entry]:
+    interpreter = preflight.interpreter(binary)
+    for name, source in libraries.closure(binary, interpreter).items() if interpreter else ():
+        for parent in Path(name).parents:
+            yield Entry(f"root{parent}".rstrip("/"), parent, stat.S_IFDIR | 0o755)
+        yield Entry(f"root{name}", source, stat.S_IFREG | 0o755)
 
 
 def _refuse_non_file(path: Path, key: str) -> None:
@@ -123,19 +134,21 @@ def _payload(check: Check, found: list[Entry], contents: dict[str, _Content], im
     )
 
 
-def stage(check: Check, folder: Path) -> Payload:
+def stage(check: Check, folder: Path, programs: frozenset[str]) -> Payload:
     """Copy a check's files, hash the copies, and make the image of exactly these.
 
     folder: new, for this check and run alone.
-    Raises BpfcompatError for missing files and for a binary that can run nowhere, NoVerdict (STAGING_FAILURE) if the image cannot be made.
+    programs: names of the guest's own, for scripts.
+    Raises BpfcompatError for missing files, NoVerdict for a binary that can run nowhere (LOADER_NOT_RUNNABLE) and if the
+    image cannot be made (STAGING_FAILURE).
     """
     found = entries(check)
-    if check.binary:
-        preflight.check_loader(check.binary)
     tree = folder / "tree"
     tree.mkdir(parents=True)
     try:
         contents = {entry.name: _copy(entry, tree / entry.name) for entry in found}
+        if check.binary:
+            preflight.check_loader(check.binary, tree / "bin" / check.binary.name, check.bundle_libs, programs)
         image = folder / "payload.ext4"
         _make_image(tree, image) if found else _make_empty(image)
     except OSError as error:

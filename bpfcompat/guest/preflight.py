@@ -2,44 +2,97 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bpfcompat.errors import BpfcompatError
+from bpfcompat.errors import NoVerdict
+from bpfcompat.model import Classification
 
-_STATIC = "link it statically: `cc -static`, `CGO_ENABLED=0 go build`, or cargo's target x86_64-unknown-linux-musl"
+_FOLDERS = {"/bin", "/sbin", "/usr/bin", "/usr/sbin"}
+"""Where the guest has its programs; they are one folder there."""
+_STATIC = "link it statically (`cc -static`, `CGO_ENABLED=0 go build`, cargo's target x86_64-unknown-linux-musl)"
+_LINE_AT_MOST = 256
+"""Bytes of a script's first line that Linux looks at (BINPRM_BUF_SIZE)."""
 
 
-def check_loader(path: Path) -> None:
-    """Raise BpfcompatError for a binary that no kernel of this architecture could run in the guest."""
+def check_loader(path: Path, content: Path, bundled: bool, programs: frozenset[str]) -> None:
+    """Look at a binary before any boot.
+
+    path: as the user named it.
+    content: the file to read, which may be a copy.
+    bundled: its libraries are shipped with it.
+    programs: names that the guest has in its /bin.
+    Raises NoVerdict (LOADER_NOT_RUNNABLE) for one that no kernel could run in the guest.
+    """
+    with content.open("rb") as file:
+        head = file.read(_LINE_AT_MOST)
+    if not head:
+        raise _refusal(path, "is empty", "build it again")
+    if head[:2] == b"#!":
+        _check_script(path, head, programs)
+    elif head[:4] != b"\x7fELF":
+        raise _refusal(path, "is neither an ELF program nor a script with #!", "name the program that your build makes")
+    else:
+        _check_program(path, content, bundled)
+
+
+def _check_script(path: Path, head: bytes, programs: frozenset[str]) -> None:
+    line = head[2:].split(b"\n")[0].decode(errors="replace")
+    if line.endswith("\r"):
+        raise _refusal(path, "is a script with the line ends of Windows", "convert it: sed -i 's/\\r$//' FILE")
+    words = line.split()
+    if not words:
+        raise _refusal(path, "is a script whose first line names no interpreter", "write #!/bin/bash there")
+    wanted = PurePosixPath(words[0])
+    found = str(wanted.parent) in _FOLDERS and wanted.name in programs
+    if found and wanted.name == "env" and len(words) > 1:
+        wanted = PurePosixPath(next((word for word in words[1:] if not word.startswith("-")), "env"))
+        found = wanted.name in programs
+    if not found:
+        raise _refusal(
+            path,
+            f"is a script for {wanted}, which the guest does not have",
+            "write it for /bin/bash, or ship a program",
+        )
+
+
+def _check_program(path: Path, content: Path, bundled: bool) -> None:
+    program, wanted = _read(path, content)
+    machine, kind = program.header.e_machine, program.header.e_type
+    if machine == "EM_386" or program.elfclass == 32:
+        raise _refusal(path, "is a 32-bit program, which not every kernel here can run", "build it for x86-64")
+    if machine != "EM_X86_64":
+        name = str(machine).removeprefix("EM_")
+        raise _refusal(path, f"is a program for {name}, and the kernels are x86-64", "build it for x86-64")
+    if kind == "ET_REL":
+        raise _refusal(path, "is an object file, not a program", "ship it as the artifact")
+    if kind not in ("ET_EXEC", "ET_DYN"):
+        raise _refusal(path, "is not a program", "name the program that your build makes")
+    if wanted and not bundled:
+        why = f"needs {wanted} and shared libraries, which the guest does not have"
+        raise _refusal(path, why, f"{_STATIC}, or ship them with it: `bundle_libs: true` (--bundle-libs)")
+
+
+def interpreter(path: Path) -> str | None:
+    """Return the dynamic linker that a program names; None for a static one, for a script, and for what is no program."""
+    with path.open("rb") as file:
+        is_elf = file.read(4) == b"\x7fELF"
+    return _read(path, path)[1] if is_elf else None
+
+
+def _read(path: Path, content: Path) -> tuple[Any, str | None]:
+    """Return an ELF file's description, and the dynamic linker that it names."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
-    with path.open("rb") as file:
-        head = file.read(4)
-        if not head:
-            raise _refusal(path, "is empty", "build it again")
-        if head[:2] == b"#!":
-            return
-        if head != b"\x7fELF":
-            raise _refusal(
-                path, "is neither an ELF program nor a script with #!", "name the program that your build makes"
-            )
-        try:
+    try:
+        with content.open("rb") as file:
             program: Any = ELFFile(file)
-            machine = program.header.e_machine
-            interpreter = next((part.get_interp_name() for part in program.iter_segments("PT_INTERP")), None)
-        except (ELFError, ValueError, AssertionError, UnicodeDecodeError) as error:
-            raise _refusal(path, f"is a damaged ELF file ({error})", "build it again") from error
-    if machine not in ("EM_X86_64", "EM_386"):
-        raise _refusal(
-            path, f"is a program for {machine.removeprefix('EM_')}, and the kernels are x86-64", "build it for x86-64"
-        )
-    if program.header.e_type == "ET_REL":
-        raise _refusal(path, "is an object file, not a program", "ship it as the artifact")
-    if interpreter:
-        raise _refusal(path, f"needs {interpreter} and shared libraries, which the guest does not have", _STATIC)
+            return program, next((part.get_interp_name() for part in program.iter_segments("PT_INTERP")), None)
+    # pyelftools meets damaged files with whatever its parsing runs into.
+    except (ELFError, ValueError, AssertionError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+        raise _refusal(path, f"is a damaged ELF file ({error})", "build it again") from error
 
 
-def _refusal(path: Path, why: str, hint: str) -> BpfcompatError:
-    return BpfcompatError(f"binary: {path} cannot run on any kernel here: it {why}.", hint)
+def _refusal(path: Path, why: str, hint: str) -> NoVerdict:
+    return NoVerdict(Classification.LOADER_NOT_RUNNABLE, f"{path} cannot run on any kernel here: it {why}.", hint)

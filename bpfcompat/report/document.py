@@ -76,6 +76,7 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "classification_code": verdict.classification.value if verdict.classification else None,
         "classification_confidence": "high" if verdict.classification else None,
         "classification_reason": verdict.reason or None,
+        "expected": "fail" if profile.expects_failure else None,
         "infra_error": verdict.reason if verdict.failed_stage == "infra" else None,
         "check": target.job.check.name if len(run.project.checks) > 1 else None,
     }

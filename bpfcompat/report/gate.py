@@ -36,7 +36,17 @@ def summarize(run: Run) -> Summary:
     return Summary(status, tuple(_notes(run, required)), _counts(run))
 
 
+def label(target: Target) -> str:
+    """Return a row's status as people read it: a failure that is known is an xfail, and its absence an xpass."""
+    status = target.record.verdict.status
+    if target.job.profile.expects_failure and status is not Status.INFRA_ERROR:
+        return {Status.PASS: "xpass", Status.FAIL: "xfail"}[status]
+    return status.value
+
+
 def _weight(target: Target) -> Status:
+    if label(target) == "xfail":
+        return Status.PASS
     # A loader that can run on no kernel says nothing about this one: a mistake of the build, not of the kernel.
     if target.record.verdict.classification is Classification.LOADER_NOT_RUNNABLE:
         return Status.INFRA_ERROR
@@ -49,15 +59,17 @@ def _notes(run: Run, required: list[Target]) -> list[str]:
         notes.append("No profile of this matrix is required, so nothing here can fail the run.")
     for target in run.targets:
         if not target.job.profile.required and target.record.verdict.status is not Status.PASS:
-            notes.append(f"{target.job.name} is optional, so its {target.record.verdict.status.value} does not count.")
+            notes.append(f"{target.job.name} is optional, so its {label(target)} does not count.")
+        if label(target) == "xpass":
+            notes.append(f"{target.job.name} passed, though a failure is expected: remove its `expect: fail`.")
     return notes
 
 
 def _counts(run: Run) -> dict[str, int]:
-    counts = Counter(target.record.verdict.status.value for target in run.targets)
+    counts = Counter(label(target) for target in run.targets)
     return {
         "total": len(run.targets),
-        **{status.value: counts[status.value] for status in Status},
+        **{name: counts[name] for name in ("pass", "fail", "infra_error", "xfail", "xpass")},
         "required": sum(target.job.profile.required for target in run.targets),
         "cached": sum(target.record.cached for target in run.targets),
     }
@@ -66,7 +78,10 @@ def _counts(run: Run) -> dict[str, int]:
 def sentence(run: Run, summary: Summary) -> str:
     """Return the run in one line."""
     counts = summary.counts
-    named = {"pass": "passed", "fail": "failed", "infra_error": "without a verdict"}
+    named = {
+        "pass": "passed", "fail": "failed", "xfail": "failed as expected", "xpass": "passed unexpectedly",
+        "infra_error": "without a verdict",
+    }  # fmt: skip
     parts = [f"{counts[name]} {words}" for name, words in named.items() if counts[name]]
     ran = counts["total"] - counts["cached"]
     booted = (

@@ -19,12 +19,12 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
 
 
-_COLOURS = {Status.PASS: "32", Status.FAIL: "31", Status.INFRA_ERROR: "33"}
+_COLOURS = {"pass": "32", "fail": "31", "infra_error": "33", "xfail": "33", "xpass": "33"}
 
 
 def _status(target: Target, colour: bool) -> str:
-    status = target.record.verdict.status
-    return f"\x1b[{_COLOURS[status]}m{status.value}\x1b[0m" if colour else status.value
+    label = gate.label(target)
+    return f"\x1b[{_COLOURS[label]}m{label}\x1b[0m" if colour else label
 
 
 def render(run: Run, now: datetime.datetime, colour: bool = False) -> str:
@@ -43,11 +43,7 @@ def render(run: Run, now: datetime.datetime, colour: bool = False) -> str:
         colalign=("left",) * 7,
     )
     summary = gate.summarize(run)
-    blocks = [
-        _details(target, run.project.workdir)
-        for target in run.targets
-        if target.record.verdict.status is not Status.PASS
-    ]
+    blocks = _blocks([target for target in run.targets if target.record.verdict.status is not Status.PASS], run)
     notes = [f"note: {note}" for note in summary.notes]
     return "\n".join([grid, "", *(block for block in blocks if block), *notes, gate.sentence(run, summary)])
 
@@ -84,11 +80,25 @@ def _age(finished: str, now: datetime.datetime) -> str:
     return f"{seconds} s ago"
 
 
+def _blocks(targets: list[Target], run: Run) -> list[str]:
+    """Return what stands behind the rows that did not pass; rows of which the same is to be told share a block."""
+    alike: dict[str, list[Target]] = {}
+    for target in targets:
+        alike.setdefault(_details(target, run.project.workdir), []).append(target)
+    return [
+        f"{', '.join(target.job.name for target in same)}: {_heading(same[0])}\n{details}"
+        for details, same in alike.items()
+    ]
+
+
+def _heading(target: Target) -> str:
+    classification = target.record.verdict.classification
+    return f"{gate.label(target)}: {classification.value if classification else ''}"
+
+
 def _details(target: Target, workdir: Path) -> str:
     record, verdict = target.record, target.record.verdict
-    lines = [
-        f"{target.job.name}: {verdict.status.value}: {verdict.classification.value if verdict.classification else ''}"
-    ]
+    lines = []
     if "\n" in verdict.reason or len(verdict.reason) > 100:
         lines += [f"  {line}" for line in verdict.reason.splitlines()]
     lines += [f"  note: {note}" for note in record.outcome.notes if "\n" not in note]
@@ -97,4 +107,4 @@ def _details(target: Target, workdir: Path) -> str:
         lines += ["  last lines of stderr:", *(f"    {line}" for line in tail)]
     if record.evidence:
         lines.append(f"  evidence: {os.path.relpath(workdir / record.evidence)}")
-    return "\n".join(plain(line) for line in lines) + "\n"
+    return "".join(f"{plain(line)}\n" for line in lines)

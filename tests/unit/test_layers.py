@@ -13,7 +13,7 @@ ORDER = [
     "host", "document", "schema", "store",
     "matrix", "config",
     "kernels.modules", "kernels.image", "kernels.store", "kernels.apt", "kernels.files", "kernels",
-    "guest", "guest.initramfs", "guest.build", "guest.preflight", "guest.payload",
+    "guest", "guest.initramfs", "guest.build", "guest.preflight", "guest.libraries", "guest.payload",
     "qemu", "console", "qmp",
     "verdict", "machine", "accelerator", "bootimage", "runner",
     "machines", "jobs", "session",

@@ -197,44 +197,6 @@ def test_a_report_of_stored_json_is_utf8(tmp_path):
     assert json.loads((tmp_path / "x.json").read_bytes())["a"].startswith("ä")
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "is empty"),
-        (b"hello", "neither an ELF program nor a script"),
-        (b"\x7fELF" + b"\0" * 10, "damaged"),
-        ("/bin/ls", "needs /lib64/ld-linux-x86-64.so.2"),
-    ],
-)
-def test_a_loader_that_can_run_nowhere_is_refused(tmp_path, content, words):
-    from bpfcompat.guest import preflight
-
-    loader = Path(content) if isinstance(content, str) else tmp_path / "loader"
-    if isinstance(content, bytes):
-        loader.write_bytes(content)
-    with pytest.raises(BpfcompatError, match=words):
-        preflight.check_loader(loader)
-
-
-def test_a_loader_for_another_machine_is_refused(tmp_path):
-    from bpfcompat.guest import preflight
-
-    program = bytearray(Path("/bin/bash-static").read_bytes())
-    program[18:20] = (183).to_bytes(2, "little")  # EM_AARCH64
-    (tmp_path / "loader").write_bytes(program)
-    with pytest.raises(BpfcompatError, match="AARCH64"):
-        preflight.check_loader(tmp_path / "loader")
-
-
-def test_static_programs_and_scripts_pass(tmp_path):
-    from bpfcompat.guest import preflight
-
-    (tmp_path / "script").write_text("#!/bin/sh\n")
-    preflight.check_loader(tmp_path / "script")
-    preflight.check_loader(Path("/bin/bash-static"))
-    preflight.check_loader(Path("/bin/busybox"))
-
-
 def test_a_full_disk_stalls_no_guest_and_is_told(tmp_path):
     import socket
 

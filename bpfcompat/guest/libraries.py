@@ -1,0 +1,46 @@
+"""The shared libraries of a dynamic program, as its own dynamic linker finds them on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from bpfcompat import processes
+from bpfcompat.errors import NoVerdict
+from bpfcompat.model import Classification
+
+_FOUND = re.compile(r"^\s*(\S+) => (/.+) \(0x[0-9a-f]+\)$", re.MULTILINE)
+_MISSING = re.compile(
+    r"error while loading shared libraries: ([^:\s]+): cannot open|Error loading shared library ([^:\s]+):"
+)
+"""As glibc and musl say it."""
+_LINKER = re.compile(r"/(?:usr/)?lib(?:64|/x86_64-linux-gnu)?/ld-(?:linux|musl)-x86[-_]64\.so\.\d+")
+
+
+def closure(program: Path, interpreter: str) -> dict[str, Path]:
+    """Return the dynamic linker and every library that a program is linked with: path in the guest -> file here.
+
+    The linker is asked with --list, which loads the program and does not run it; both glibc and musl know that. Each
+    library stands at its own path and beside the C library, where a linker looks without any configuration.
+
+    Raises NoVerdict (LOADER_NOT_RUNNABLE) if the linker or a library is not on this machine.
+    """
+    # A program names what is run here to list it, so that must be a linker.
+    if not _LINKER.fullmatch(interpreter) or not Path(interpreter).exists():
+        raise _unavailable(f"{program} needs {interpreter}, which is not a dynamic linker of this machine.")
+    result = processes.run([interpreter, "--list", str(program.resolve())], env={})
+    said = (result.stdout + result.stderr).decode(errors="replace")
+    if missing := _MISSING.search(said):
+        raise _unavailable(f"{program} needs {missing[1] or missing[2]}, which is not on this machine.")
+    if result.returncode:
+        raise _unavailable(f"the libraries of {program} cannot be found: {said.strip() or result.returncode}")
+    libraries = {found[1]: Path(os.path.normpath(found[2])) for found in _FOUND.finditer(said)}
+    standard = next((path.parent for name, path in libraries.items() if re.match(r"libc\.", name)), Path("/lib"))
+    placed = {str(standard / name.rpartition("/")[2]): path for name, path in libraries.items()}
+    return {interpreter: Path(interpreter), **placed, **{str(path): path for path in libraries.values()}}
+
+
+def _unavailable(message: str) -> NoVerdict:
+    hint = "install the library, or link the loader statically"
+    return NoVerdict(Classification.LOADER_NOT_RUNNABLE, message, hint)
