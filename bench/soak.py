@@ -1,62 +1,116 @@
-"""Many restored runs in a row: every verdict must be the same, and nothing may be left behind.
+"""`./dev soak N`: mixed cases on several kernels, with the tool killed at random moments; nothing wrong may be stored or left.
 
-./dev shell python -m bench.soak [RUNS]          (default: 1000 on each of three kernels)
+Batches of random cases of the conformance suite run in a process of their own, warm and cold. Every third batch is
+killed with -9 at a random moment. After each one every verdict that was stored is compared with what its case says, and
+what is left behind is counted: machines, temporary files, boot images that are not whole.
 """
 
 from __future__ import annotations
 
+import argparse
+import itertools
+import json
+import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-from bpfcompat import Check, Matrix, Project, engine, matrix
+from bpfcompat import bootimage, engine, host, matrix
+from bpfcompat.model import Matrix, Project, Record
 from bpfcompat.session import Options, Session
+from bpfcompat.store import VerdictStore
+from tests.conformance.cases import CASES, HANG
 
 KERNELS = ("debian-11-5.10", "debian-12-6.1", "debian-13-backports")
-LOADER = Path(__file__).parents[1] / "examples" / "ringbuf" / "build" / "loader"
+LONG = {"flood", "flood-both", "memory", "memory-of-a-child"}
+"""Cases that take seconds each; a hang is run twice by design. Both are in the suite, and would only slow this down."""
+MIX = [case for case in CASES if case.ends is not HANG and case.name not in LONG]
+CASE = {case.name: case for case in CASES}
+BATCH = 24
 
 
-def leftovers() -> dict[str, int]:
-    """Count what a run could leave behind: QEMU processes, our own descriptors, temporary files."""
-    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    return {
-        "machines": sum(b"qemu-system" in command for command in commands),
-        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "temporary files": sum(1 for path in Path(tempfile.gettempdir()).glob("bpfcompat*")),
-    }
-
-
-def soak(name: str, runs: int, folder: Path) -> bool:
-    """Run the example's loader so many times on a kernel; print what was found and return whether all is well."""
-    profile = next(profile for profile in matrix.load("mvp", Path()).profiles if profile.id == name)
-    checks = tuple(
-        Check(f"N={number} $BPFCOMPAT_BIN --self-test", f"c{number}", binary=LOADER) for number in range(runs)
-    )
-    project = Project(checks, Matrix((profile,)), folder / name)
-    before, started = leftovers(), time.monotonic()
-    session = Session(project, Options(force=True))
+def worker(folder: Path, seed: int) -> None:
+    """Run one batch, and write down what of it is not as its cases say."""
+    dice = random.Random(seed)
+    chosen = dice.sample(MIX, BATCH)
+    name, boot = dice.choice(KERNELS), dice.choice(["warm", "warm", "warm", "cold"])
+    profiles = tuple(profile for profile in matrix.load("mvp", Path()).profiles if profile.id == name)
+    project = Project(tuple(case.check(folder) for case in chosen), Matrix(profiles), folder / "work", boot=boot)
+    session = Session(project, Options())
     try:
-        result = engine.run(session)
+        run = engine.run(session)
     finally:
         session.close()
-    took, after = time.monotonic() - started, leftovers()
-    records = [target.record for target in result.targets]
-    seen = Counter((record.verdict, record.boot, record.outcome.stdout, record.outcome.stderr) for record in records)
-    left = [*(folder / name / "tmp").iterdir(), *(folder / name / "locks").iterdir()]
-    print(
-        f"{name}: {runs} runs in {took:.0f} s, {len(seen)} distinct results, before {before}, after {after}, left {left}"
-    )
-    for (verdict, boot, stdout, stderr), count in seen.most_common():
-        print(
-            f"  {count} x {boot} {verdict.status.value} {verdict.reason} {stdout.tail[-80:]!r} {stderr.tail[-200:]!r}"
-        )
-    return len(seen) == 1 and records[0].boot == "warm" and before == after and not left
+    problems = [case.problems(target.record) for case, target in zip(chosen, run.targets, strict=True)]
+    (folder / "problems.json").write_text(json.dumps([line for lines in problems for line in lines]))
+
+
+def stored(folder: Path) -> list[Record]:
+    """Return every verdict that a batch has stored."""
+    store = VerdictStore(folder / "work")
+    keys = [path.stem for path in (folder / "work" / "verdicts").glob("*/*.json")]
+    return [record for key in keys if (record := store.get(key))]
+
+
+def machines() -> int:
+    """Count QEMU processes of this machine."""
+    found = 0
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += b"qemu-system" in path.read_bytes()
+        except OSError:
+            continue  # it has ended meanwhile
+    return found
+
+
+def batch(folder: Path, seed: int, kill_after: float | None) -> None:
+    """Run one batch in a process of its own, killed after so many seconds if it is to be."""
+    child = subprocess.Popen([sys.executable, "-m", "bench.soak", "--worker", str(folder), str(seed)])
+    try:
+        child.wait(kill_after)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    deadline = time.monotonic() + 2
+    while machines() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def soak(runs: int, seed: int) -> int:
+    """Run batches until so many verdicts are in; print what was found and return how much of it is wrong."""
+    dice, found, wrong = random.Random(seed), Counter[str](), []
+    started = time.monotonic()
+    for number in itertools.count(1):
+        with tempfile.TemporaryDirectory(prefix="soak.") as name:
+            folder = Path(name)
+            killed = number % 3 == 0
+            if killed:
+                batch(folder, seed + number, dice.uniform(0.1, 4))
+                wrong += [problem for record in stored(folder) for problem in CASE[record.job].problems(record)]
+                found.update(kills=1, machines_left=machines())
+            batch(folder, seed + number, None)  # where one was killed, this cleans up and runs the rest
+            wrong += json.loads((folder / "problems.json").read_text())
+            left = [path for place in ("tmp", "locks") for path in (folder / "work" / place).glob("*")]
+            found.update(verdicts=BATCH, batches=1, machines_left=machines(), files_left=len(left))
+        images = bootimage.kept(host.cache_folder())
+        found.update(images_not_whole=sum(not bootimage.is_whole(image.path) for image in images))
+        print(f"{time.monotonic() - started:5.0f} s  {dict(found)}  wrong {len(wrong)}", file=sys.stderr, flush=True)
+        if found["verdicts"] >= runs:
+            break
+    print(json.dumps({**found, "wrong": wrong, "seed": seed, "seconds": round(time.monotonic() - started)}, indent=2))
+    return len(wrong) + found["machines_left"] + found["files_left"] + found["images_not_whole"]
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    with tempfile.TemporaryDirectory(prefix="soak.") as scratch:
-        well = [soak(name, count, Path(scratch)) for name in KERNELS]
-    sys.exit(0 if all(well) else 1)
+    parser = argparse.ArgumentParser(prog="./dev soak", description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="?", type=int, default=200, metavar="N", help="verdicts (default: 200)")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        worker(Path(options.worker[0]), int(options.worker[1]))
+        sys.exit(0)
+    sys.exit(1 if soak(options.runs, options.seed) else 0)

@@ -96,17 +96,15 @@ def save(machine: qemu.Machine, image: Path, name: str, seconds: float) -> None:
     seconds: for the boot.
     Raises NoVerdict (BOOT_FAILURE, HOST_FAILURE).
     """
-    with atomic.locked(image.with_suffix(".lock")):
-        if is_whole(image):
-            return  # by somebody else, meanwhile
-        discard(image)
-        try:
+    try:
+        with atomic.locked(image.with_suffix(".lock")):
+            if is_whole(image):
+                return  # by somebody else, meanwhile
+            discard(image)
             with atomic.folder(image) as fresh:
                 _save(machine, fresh, name, time.monotonic() + seconds)
-        except OSError as error:
-            raise NoVerdict(
-                Classification.HOST_FAILURE, f"the boot image cannot be written: {error.strerror}."
-            ) from error
+    except OSError as error:
+        raise NoVerdict(Classification.HOST_FAILURE, f"the boot image cannot be written: {error.strerror}.") from error
 
 
 def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> None:

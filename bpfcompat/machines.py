@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -185,7 +186,7 @@ class Machines:
         image, machine, kernel = self._image(profile), self.machine(profile), self.kernel(profile)
         if image is None or machine is None or kernel is None:
             return
-        if image.exists() and not bootimage.is_whole(image):
+        if image.exists() and os.access(self.cache, os.W_OK) and not bootimage.is_whole(image):
             self.notice(f"the boot image of {profile.id} is not what was saved; it is made anew.")
         try:
             bootimage.save(machine, image, f"{kernel.version}, {profile.memory} MiB", seconds)

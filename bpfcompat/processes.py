@@ -143,9 +143,14 @@ def check(argv: Sequence[str], *, doing: str, hint: str = "", **options: Any) ->
 def interruptible() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into KeyboardInterrupt, and see that no child outlives the block."""
 
+    raised = False
+
     def interrupt(_number: int, _frame: object) -> None:
+        nonlocal raised
         _interrupted.set()  # before anything is ended, so that no worker takes our own doing for the guest's
-        raise KeyboardInterrupt
+        if not raised:  # a second signal must not interrupt what the first has started: children end within 2 s anyway
+            raised = True
+            raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}

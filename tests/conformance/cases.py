@@ -40,7 +40,7 @@ class Case:
     """Whether it passes, where that is not plain from its exit code."""
     timeout: float = 30.0
 
-    def check(self, root):
+    def check(self, root: Path) -> Check:
         """Return the check that runs this case, with its files written below `root`."""
         for name, content in self.files.items():
             (root / self.name).mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ class Case:
         """Return in what a record is not what this case says."""
         verdict, outcome = record.verdict, record.outcome
         passes = self.passes if self.passes is not None else self.exit == 0 and self.ends is None
-        wanted = {
+        wanted: dict[str, tuple[object, object]] = {
             "status": (Status.PASS if passes else Status.FAIL, verdict.status),
             "class": (None if passes else self.ends or FAILED, verdict.classification),
             "exit": (None if self.ends else self.exit, verdict.exit_code),
@@ -101,6 +101,9 @@ def compiled(source: str) -> bytes:
         subprocess.run(command, input=source.encode(), check=True)
         return Path(f"{folder}/program").read_bytes()
 
+
+# A bomb without bounds ends either way, which is FLAKY and no case.
+_CGROUP = "echo +pids > /sys/fs/cgroup/cgroup.subtree_control && mkdir /sys/fs/cgroup/b && echo 60 > /sys/fs/cgroup/b/pids.max;"
 
 CASES = [
     # exit codes
@@ -217,7 +220,11 @@ CASES = [
     Case("memory", "exec tail /dev/zero", 137, "SIGKILL", says="ran out of memory"),
     Case("memory-of-a-child", "tail /dev/zero; echo $?; exit 6", 6, out="137", says="ran out of memory"),
     Case("disk", "dd if=/dev/zero of=full bs=1M count=2000 2>/dev/null; echo x > more; exit 6", 6),
-    Case("fork-bomb", "b() { b | b & }; b 2>/dev/null; exit 3", 3),
+    Case(
+        "fork-bomb",
+        f"{_CGROUP} (echo $BASHPID > /sys/fs/cgroup/b/cgroup.procs; b() {{ b | b & }}; b) 2>/dev/null; exit 3",
+        3,
+    ),
     Case(
         "descriptors",
         'ulimit -n 20; for i in $(seq 3 40); do eval "exec $i</dev/null" || break; done 2>/dev/null; exit 3',
