@@ -89,7 +89,11 @@ def soak(runs: int, seed: int) -> int:
             killed = number % 3 == 0
             if killed:
                 batch(folder, seed + number, dice.uniform(0.1, 4))
-                wrong += [problem for record in stored(folder) for problem in CASE[record.job].problems(record)]
+                wrong += [
+                    problem
+                    for record in stored(folder)
+                    for problem in CASE[record.job.rpartition("/")[2]].problems(record)
+                ]
                 found.update(kills=1, machines_left=machines())
             batch(folder, seed + number, None)  # where one was killed, this cleans up and runs the rest
             wrong += json.loads((folder / "problems.json").read_text())
