@@ -6,7 +6,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bpfcompat.guest import PROTOCOL
+from bpfcompat import host
+from bpfcompat.guest import PROTOCOL, build, initramfs
 from bpfcompat.model import Check, Classification, Expectation, Record, Status
 
 FAILED, PANIC, HANG, LOST = (
@@ -80,6 +81,68 @@ class Case:
 
 
 _END = rf"BPFCOMPAT\t{PROTOCOL}\tEND\t0\t0\t1\t0\t0\t0\t0\t0\t0\t0\t1\t00000000\n"
+# Debian's kernels have nothing that makes them oops on demand. QEMU's fw_cfg device can: root may use its ports, and it
+# copies what it holds to any physical address, as here two bytes of the initramfs (an ud2) over a system call's code.
+_OOPS = r"""
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define INITRD_DATA 0x12 /* docs/specs/fw_cfg in QEMU's source */
+static uint64_t swapped(uint64_t value, int bytes) { return __builtin_bswap64(value) >> (64 - 8 * bytes); }
+
+static unsigned long find(const char *path, const char *format, const char *name)
+{
+	char line[512], found[256] = "";
+	unsigned long value = 0;
+	FILE *file = fopen(path, "r");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, format, &value, found) == 2 && !strncmp(found, name, strlen(name)) && !found[strlen(name)])
+			return value;
+	return 0;
+}
+
+static void copy(uint32_t control, uint64_t target, uint32_t length)
+{
+	struct { uint32_t control, length; uint64_t address; } __attribute__((packed)) *request;
+	uint64_t entry;
+	FILE *pages = fopen("/proc/self/pagemap", "r");
+
+	request = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1, 0);
+	request->control = swapped(control, 4);
+	request->length = swapped(length, 4);
+	request->address = swapped(target, 8);
+	fseek(pages, (long)((uintptr_t)request / 4096 * 8), SEEK_SET);
+	if (fread(&entry, sizeof(entry), 1, pages) != 1)
+		return;
+	entry = (entry & ((1ull << 55) - 1)) * 4096;
+	outl(swapped(entry >> 32, 4), 0x514);
+	outl(swapped(entry & 0xffffffff, 4), 0x518);
+}
+
+int main(void)
+{
+	unsigned long text = find("/proc/kallsyms", "%lx %*c %255s", "_text"), code = 0;
+	unsigned long victim = find("/proc/kallsyms", "%lx %*c %255s", "__x64_sys_sysfs");
+	char line[256];
+	FILE *map = fopen("/proc/iomem", "r");
+
+	while (map && fgets(line, sizeof(line), map))
+		if (strstr(line, "Kernel code"))
+			sscanf(line, "%lx", &code);
+	if (!text || !victim || !code || iopl(3) < 0)
+		return 77;
+	copy(8 | 4 | INITRD_DATA << 16, 0, OFFSET);     /* select, skip */
+	copy(2, code + (victim - text), 2);             /* read */
+	syscall(SYS_sysfs, 3);
+	return 78;
+}
+"""
 _HOG = """
 #include <sched.h>
 int main(void)
@@ -100,6 +163,13 @@ def compiled(source: str) -> bytes:
         command = ["gcc", "-static", "-O2", "-o", f"{folder}/program", "-x", "c", "-"]
         subprocess.run(command, input=source.encode(), check=True)
         return Path(f"{folder}/program").read_bytes()
+
+
+def oops() -> bytes:
+    """Return a program that makes its kernel oops; bash stands before all that differs between two kernels' archives."""
+    bash, busybox = Path(host.program("bash-static")), Path(host.program("busybox"))
+    archive = initramfs.pack(initramfs.Userland(bash, bash, busybox), build.applets(busybox), ())
+    return compiled(_OOPS.replace("OFFSET", str(archive.index(b"\x0f\x0b"))))
 
 
 # A bomb without bounds ends either way, which is FLAKY and no case.
@@ -212,6 +282,19 @@ CASES = [
         "echo before; echo 'Kernel panic - not syncing' > /dev/kmsg; sleep 3; exit 3",
         3,
         out="before",
+    ),
+    Case(
+        "oops",
+        "chmod +x oops; ./oops; test $? -gt 128 && dmesg | grep -c 'Oops\\|invalid opcode' > /dev/null && exit 5",
+        5,
+        files={"oops": oops()},
+    ),
+    Case(
+        "oops-that-panics",
+        "chmod +x oops; echo 1 > /proc/sys/kernel/panic_on_oops; ./oops",
+        None,
+        ends=PANIC,
+        files={"oops": oops()},
     ),
     Case("reboot", "reboot -f", None, ends=LOST),
     Case("poweroff", "poweroff -f", None, ends=LOST),
