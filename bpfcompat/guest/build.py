@@ -6,7 +6,7 @@ import functools
 import tempfile
 from pathlib import Path
 
-from bpfcompat import digest, host, processes
+from bpfcompat import digest, elf, host, processes
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest.initramfs import Userland
 
@@ -46,10 +46,8 @@ def programs(busybox: Path) -> frozenset[str]:
 @functools.cache
 def applets(busybox: Path) -> list[str]:
     """Return the names of busybox's programs; raises BpfcompatError if it is not the static one."""
-    from elftools.elf.elffile import ELFFile
-
-    with busybox.open("rb") as file:
-        if any(segment.header.p_type == "PT_INTERP" for segment in ELFFile(file).iter_segments()):
+    with busybox.open("rb") as file, elf.opened(file) as program:
+        if any(program.iter_segments("PT_INTERP")):
             raise BpfcompatError(
                 f"{busybox} is not a static program, so it cannot run in the guest.", "apt-get install busybox-static"
             )

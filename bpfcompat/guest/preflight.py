@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bpfcompat import elf
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Classification
 
@@ -82,15 +83,10 @@ def interpreter(path: Path) -> str | None:
 
 def _read(path: Path, content: Path) -> tuple[Any, str | None]:
     """Return an ELF file's description, and the dynamic linker that it names."""
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
-
     try:
-        with content.open("rb") as file:
-            program: Any = ELFFile(file)
+        with content.open("rb") as file, elf.opened(file) as program:
             return program, next((part.get_interp_name() for part in program.iter_segments("PT_INTERP")), None)
-    # pyelftools meets damaged files with whatever its parsing runs into.
-    except (ELFError, ValueError, AssertionError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+    except elf.DamagedElf as error:
         raise _refusal(path, f"is a damaged ELF file ({error})", "build it again") from error
 
 

@@ -7,9 +7,8 @@ import io
 import lzma
 import zlib
 from pathlib import Path
-from typing import Any
 
-from bpfcompat import host, processes
+from bpfcompat import elf, host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Classification
 
@@ -95,15 +94,12 @@ def _decompressed(payload: bytes, folder: Path) -> bytes | None:
 
 def _has_pvh_entry(kernel: bytes) -> bool:
     """Tell whether QEMU can enter an ELF kernel, which it does by the Xen note of kernels built with CONFIG_PVH."""
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
-
     try:
-        segments: Any = ELFFile(io.BytesIO(kernel)).iter_segments("PT_NOTE")
-        return any(
-            note["n_name"] == "Xen" and note["n_type"] == _NOTE_PHYS32_ENTRY
-            for segment in segments
-            for note in segment.iter_notes()
-        )
-    except ELFError:
+        with elf.opened(io.BytesIO(kernel)) as file:
+            return any(
+                note["n_name"] == "Xen" and note["n_type"] == _NOTE_PHYS32_ENTRY
+                for segment in file.iter_segments("PT_NOTE")
+                for note in segment.iter_notes()
+            )
+    except elf.DamagedElf:
         return False

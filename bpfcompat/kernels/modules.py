@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from bpfcompat import processes
+from bpfcompat import elf, processes
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Classification
 
@@ -42,16 +42,15 @@ def _name(path: Path) -> str:
 
 def dependencies(module: bytes, path: Path) -> list[str]:
     """Return the names in a module's `depends=` line; raises NoVerdict if it is not a module."""
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
-
     try:
-        section = ELFFile(io.BytesIO(module)).get_section_by_name(".modinfo")
-    except ELFError as error:
+        with elf.opened(io.BytesIO(module)) as file:
+            section = file.get_section_by_name(".modinfo")
+            information = section.data() if section else b""
+    except elf.DamagedElf as error:
         raise NoVerdict(Classification.KERNEL_UNAVAILABLE, f"{path} is not a kernel module: {error}.") from error
-    for line in section.data().split(b"\0") if section else ():
+    for line in information.split(b"\0"):
         if line.startswith(b"depends="):
-            return [name.replace("-", "_") for name in line[8:].decode().split(",") if name]
+            return [name.replace("-", "_") for name in line[8:].decode(errors="replace").split(",") if name]
     return []
 
 

@@ -9,7 +9,7 @@ PACKAGE = Path(bpfcompat.__file__).parent
 
 ORDER = [
     "model", "errors",
-    "digest", "atomic", "processes",
+    "digest", "elf", "atomic", "processes",
     "host", "document", "schema", "store",
     "matrix", "config",
     "kernels.modules", "kernels.image", "kernels.store", "kernels.apt", "kernels.files", "kernels",
@@ -58,7 +58,11 @@ def test_each_library_is_known_to_few_modules():
     users: dict[str, set[str]] = {"doit": set(), "pexpect": set(), "yaml": set()}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            roots = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
+            roots = (
+                [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+            )
             for root in roots:
                 if (root or "").split(".")[0] in users and isinstance(node, ast.Import | ast.ImportFrom):
                     users[root.split(".")[0]].add(_name(path))
