@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import subprocess
 import sys
@@ -30,6 +31,7 @@ LONG = {"flood", "flood-both", "memory", "memory-of-a-child"}
 MIX = [case for case in CASES if case.ends is not HANG and case.name not in LONG]
 CASE = {case.name: case for case in CASES}
 BATCH = 24
+_MARK = f"soak-{os.getpid()}-{time.time_ns()}"
 
 
 def worker(folder: Path, seed: int) -> None:
@@ -56,11 +58,12 @@ def stored(folder: Path) -> list[Record]:
 
 
 def machines() -> int:
-    """Count QEMU processes of this machine."""
+    """Count the QEMU processes of this soak: they have inherited a mark in their environment."""
     found = 0
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            found += b"qemu-system" in path.read_bytes()
+            ours = _MARK.encode() in (process / "environ").read_bytes()
+            found += ours and b"qemu-system" in (process / "cmdline").read_bytes()
         except OSError:
             continue  # it has ended meanwhile
     return found
@@ -68,7 +71,9 @@ def machines() -> int:
 
 def batch(folder: Path, seed: int, kill_after: float | None) -> None:
     """Run one batch in a process of its own, killed after so many seconds if it is to be."""
-    child = subprocess.Popen([sys.executable, "-m", "bench.soak", "--worker", str(folder), str(seed)])
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bench.soak", "--worker", str(folder), str(seed)], env={**os.environ, "SOAK": _MARK}
+    )
     try:
         child.wait(kill_after)
     except subprocess.TimeoutExpired:
