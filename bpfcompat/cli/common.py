@@ -13,7 +13,7 @@ from bpfcompat import matrix
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Project
 
-_LATER = {"--markdown": "Markdown", "--junit": "JUnit", "--html": "HTML"}
+_LATER = {"--junit": "JUnit", "--html": "HTML"}
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,9 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write report.json here (default: in the work directory)"
+    )
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write a summary for a pull request or a CI job here"
     )
     for flag in _LATER:
         parser.add_argument(flag, metavar="FILE", help=argparse.SUPPRESS)
@@ -65,7 +68,7 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
     from bpfcompat.report.progress import Progress
     from bpfcompat.session import Options, Session
 
-    wanted = output.Wanted(_writable(options.out), source or {})
+    wanted = output.Wanted(_writable(options.out, "--out"), _writable(options.markdown, "--markdown"), source or {})
     how = Options(
         jobs=_jobs(options.jobs),
         force=options.force,
@@ -117,17 +120,17 @@ def _jobs(text: str) -> int | None:
     return int(text)
 
 
-def _writable(path: Path | None) -> Path | None:
+def _writable(path: Path | None, flag: str) -> Path | None:
     """Refuse a report that could not be written before an hour of machines, not after."""
     if path is None:
         return None
     folder = path.absolute().parent
     if path.is_dir():
-        raise BpfcompatError(f"--out {path} is a folder.", f"name a file in it: --out {path}/report.json")
+        raise BpfcompatError(f"{flag} {path} is a folder.", f"name a file in it: {flag} {path}/report")
     try:
         tempfile.TemporaryFile(dir=folder).close()  # asking for permissions is not enough: /proc grants root everything
     except OSError:
         raise BpfcompatError(
-            f"--out {path} cannot be written: {folder} is not a folder that is ours to write.", f"mkdir -p {folder}"
+            f"{flag} {path} cannot be written: {folder} is not a folder that is ours to write.", f"mkdir -p {folder}"
         ) from None
     return path.absolute()

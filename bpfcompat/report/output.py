@@ -19,6 +19,7 @@ class Wanted:
 
     json: Path | None = None
     """None means report.json in the work directory."""
+    markdown: Path | None = None
     source: dict[str, str] = field(default_factory=dict)
     """What the user said about the artifact."""
 
@@ -26,13 +27,16 @@ class Wanted:
 def write(run: Run, wanted: Wanted) -> None:
     """Write report.json and print the table to stdout."""
     target = wanted.json or run.project.workdir / "report.json"
-    report = document.render(run, {"json": str(target)}, wanted.source)
-    sys.stdout.write(
-        table.render(run, datetime.datetime.now(datetime.timezone.utc), progress.in_colour(sys.stdout))
-        + f"\nreport: {target}\n"
-    )
+    paths = {"json": str(target), **({"markdown": str(wanted.markdown)} if wanted.markdown else {})}
+    report = document.render(run, paths, wanted.source)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    sys.stdout.write(table.render(run, now, progress.in_colour(sys.stdout)) + f"\nreport: {target}\n")
     sys.stdout.flush()
     try:
         atomic.write_json(target, report)
+        if wanted.markdown:
+            from bpfcompat.report import markdown
+
+            atomic.write(wanted.markdown, markdown.render(run).encode(errors="replace"))
     except OSError as error:
-        raise BpfcompatError(f"the report {target} cannot be written: {error.strerror}.") from error
+        raise BpfcompatError(f"the report cannot be written: {error.strerror}: {error.filename}.") from error

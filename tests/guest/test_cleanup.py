@@ -236,9 +236,10 @@ def test_a_known_failure_is_an_xfail_and_its_absence_is_pointed_out(project):
     folder = project(
         "uname -r | grep -q ^6", ", {id: b, kernel: 'apt:bullseye/linux-image-cloud-amd64', expect: fail}]"
     )
-    done = subprocess.run([*TOOL, "run"], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run([*TOOL, "run", "--markdown", "s.md"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "1 passed, 1 failed as expected" in done.stdout
+    assert "☑️ xfail" in (folder / "s.md").read_text()
     project("true", ", {id: b, kernel: 'apt:bullseye/linux-image-cloud-amd64', expect: fail}]")
     done = subprocess.run([*TOOL, "run"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0

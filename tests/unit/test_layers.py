@@ -17,7 +17,7 @@ ORDER = [
     "qemu", "console", "qmp",
     "verdict", "machine", "accelerator", "bootimage", "runner",
     "machines", "jobs", "session",
-    "report", "report.gate", "report.identity", "report.table", "report.document", "report.progress", "report.output",
+    "report", "report.gate", "report.identity", "report.table", "report.document", "report.progress", "report.markdown", "report.output",
     "tasks", "engine",
     "", "cli.common", "cli.init", "cli.run", "cli.cache", "cli.test_command", "cli.test", "cli", "__main__",
 ]  # fmt: skip
