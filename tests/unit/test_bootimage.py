@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import atomic, bootimage, digest, host, qemu
+from bpfcompat import atomic, bootimage, cli, digest, host, qemu
 from bpfcompat.errors import BpfcompatError
 
 MACHINE = qemu.Machine("qemu", "tcg", 512, 1, Path("/k/image"), Path("/k/initramfs"))
@@ -99,3 +99,23 @@ def test_a_setting_that_is_no_size_is_told(monkeypatch):
     monkeypatch.setenv(host.BOOT_IMAGES_VARIABLE, "lots")
     with pytest.raises(BpfcompatError, match="BPFCOMPAT_BOOT_IMAGES: 'lots' is not a size"):
         host.boot_images_bytes()
+
+
+def test_the_cache_verb_shows_what_is_kept_and_prunes_it(cache, capsys):
+    kept_image(cache, "a" * 64, 2, 1000)
+    kept_image(cache, "b" * 64, 2, 2000)
+    (bootimage.folder(cache) / ("b" * 64) / "image.json").write_text('{"name": "6.1, 512 MiB"}')
+    assert cli.main(["cache"]) == 0
+    shown = capsys.readouterr().out
+    assert "6.1, 512 MiB" in shown
+    assert "(not whole)" in shown
+    assert "boot images: 4 MB of at most 4,295 MB" in shown
+    assert cli.main(["cache", "prune", "--to", "3M"]) == 0
+    assert capsys.readouterr().out == "dropped 1 boot images (2 MB)\n"
+    assert cli.main(["cache", "prune", "--to", "3T"]) == 1
+    assert "--to: '3T' is not a size." in capsys.readouterr().err
+
+
+def test_an_empty_cache_is_shown_too(cache, capsys):
+    assert cli.main(["cache"]) == 0
+    assert str(cache) in capsys.readouterr().out
