@@ -17,6 +17,8 @@ from typing import IO, Any
 
 from bpfcompat.errors import BpfcompatError
 
+INTERRUPTED_STATUS = 130
+"""How a program ends that was interrupted: 128 and SIGINT's number, as shells have it."""
 _STOP_SECONDS = 2.0
 _running: set[subprocess.Popen[bytes]] = set()
 _interrupted = threading.Event()

@@ -19,7 +19,7 @@ from typing import Any
 from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 from doit.reporter import ConsoleReporter
 
-from bpfcompat import config, host, kernels
+from bpfcompat import config, host, kernels, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Job, Profile, Project, Run, Status, Target
 from bpfcompat.report import gate, output
@@ -76,11 +76,13 @@ class _Selection:
     """What the user asked doit for; with `doit run kernel:x` there is no report to fail the run."""
 
     progress: Progress
+    abandon: Callable[[], None]
+    """Reports what is known of a run that was interrupted."""
     report: bool = True
 
 
-def begin(tasks: dict[str, Any], selected: Sequence[str]) -> Progress:
-    """Make doit's tasks ready for a run, whose reporter calls this; return what tells how it goes on.
+def begin(tasks: dict[str, Any], selected: Sequence[str]) -> _Selection:
+    """Make doit's tasks ready for a run, whose reporter calls this.
 
     tasks: by name, as doit has them.
     selected: the names that the user asked for.
@@ -93,18 +95,30 @@ def begin(tasks: dict[str, Any], selected: Sequence[str]) -> Progress:
         at_once = tasks["report"].meta["at once"]
         for earlier, later in zip(images, images[at_once:], strict=False):
             later.task_dep.append(earlier.name)
-    return selection.progress
+    return selection
 
 
 class _Reporter(ConsoleReporter):  # type: ignore[misc]  # doit has no types
-    """doit's own reporter, whose lines go above the one that says what goes on."""
+    """doit's own reporter, whose lines go above the one that says what goes on, and who sees to a run's end."""
 
     def initialize(self, tasks: Any, selected_tasks: Any) -> None:
-        self._progress = begin(tasks, selected_tasks)
+        self._selection = begin(tasks, selected_tasks)
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(processes.interruptible())
         super().initialize(tasks, selected_tasks)
 
     def write(self, text: str) -> None:
-        self._progress.write(text)
+        self._selection.progress.write(text)
+
+    def complete_run(self) -> None:
+        """Called by doit at the end of every run, also while a KeyboardInterrupt is on its way, which it would print."""
+        with self._open:
+            if processes.interrupted():
+                processes.stop_all()
+                self._selection.abandon()
+                sys.stderr.write("bpfcompat: interrupted\n")
+                raise SystemExit(processes.INTERRUPTED_STATUS)
+            super().complete_run()
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,12 @@ class _Ready:
 
 def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[str] = ()) -> Iterator[Task]:
     """Yield the doit tasks of a session: init, payload, fetch, initramfs, accelerator, bootimage, kernel, report."""
-    selection = _Selection(progress)
+
+    def abandon() -> None:
+        finish(session.finish())
+        session.close()
+
+    selection = _Selection(progress, abandon)
     progress.total = len(session.jobs)
     yield _init(session)
     yield from _group("payload", "copy, hash and pack what a check brings", _payloads(session, after))

@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from bpfcompat import processes
 from bpfcompat.errors import BpfcompatError
 
 VERBS = {
@@ -16,7 +17,7 @@ VERBS = {
     "test-command": "run one command on a matrix of kernels",
     "test": "the same with the long flags of the published tool",
 }
-USAGE, INTERRUPTED = 1, 130
+USAGE = 1
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         sys.stderr.write("bpfcompat: interrupted\n")
-        return INTERRUPTED
+        return processes.INTERRUPTED_STATUS
     except BrokenPipeError:
         return USAGE
 

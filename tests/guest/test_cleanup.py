@@ -12,6 +12,7 @@ import time
 import pytest
 
 from bpfcompat import bootimage, host, schema
+from bpfcompat.cli.init import DODO
 
 from .conftest import machines_of
 
@@ -42,6 +43,7 @@ def nothing_is_left(folder):
     assert list((folder / ".bpfcompat" / "locks").iterdir()) == []
 
 
+@pytest.mark.parametrize("program", [(*TOOL, "run"), (sys.executable, "-m", "doit")], ids=["bpfcompat", "doit"])
 @pytest.mark.parametrize(
     "signals",
     [
@@ -52,9 +54,10 @@ def nothing_is_left(folder):
         [signal.SIGTERM, signal.SIGINT],
     ],
 )
-def test_a_signal_ends_the_run_with_130_and_a_report_of_what_is_known(project, signals):
+def test_a_signal_ends_the_run_with_130_and_a_report_of_what_is_known(project, signals, program):
     folder = project("uname -r | grep -q ^6 || sleep 300", ", {id: b, kernel: 'apt:bullseye/linux-image-cloud-amd64'}]")
-    child = subprocess.Popen([*TOOL, "run"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    (folder / "dodo.py").write_text(DODO)
+    child = subprocess.Popen(program, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: list((folder / ".bpfcompat").glob("verdicts/*/*.json")) and machines_of(folder))
     for number in signals:
         child.send_signal(number)
