@@ -82,9 +82,8 @@ class Machines:
         """Compile init; raises BpfcompatError."""
         build.compile_init(self.init)
 
-    @functools.cached_property
     def programs(self) -> frozenset[str]:
-        """The names of the programs that every guest has; raises BpfcompatError."""
+        """Return the names of the programs that every guest has; raises BpfcompatError."""
         return build.programs(build.userland(self.cache).busybox)
 
     @functools.cached_property

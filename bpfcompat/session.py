@@ -133,13 +133,14 @@ class Session:
         Checks that bring the same files share the disk.
         """
         folder, brought = self.scratch, payload.brought(check)
-        programs = self.machines.programs
         with self._lock:
             if refusal := self._refused.get(brought):
                 raise refusal
             if brought not in self._staged:
                 try:
-                    self._staged[brought] = payload.stage(check, folder / f"payload-{len(self._staged)}", programs)
+                    self._staged[brought] = payload.stage(
+                        check, folder / f"payload-{len(self._staged)}", self.machines.programs
+                    )
                 except NoVerdict as error:
                     self._refused[brought] = error
                     raise

@@ -134,7 +134,7 @@ def _payload(check: Check, found: list[Entry], contents: dict[str, _Content], im
     )
 
 
-def stage(check: Check, folder: Path, programs: frozenset[str]) -> Payload:
+def stage(check: Check, folder: Path, programs: preflight.Programs) -> Payload:
     """Copy a check's files, hash the copies, and make the image of exactly these.
 
     folder: new, for this check and run alone.

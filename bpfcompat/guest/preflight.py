@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,13 +17,16 @@ _LINE_AT_MOST = 256
 """Bytes of a script's first line that Linux looks at (BINPRM_BUF_SIZE)."""
 
 
-def check_loader(path: Path, content: Path, bundled: bool, programs: frozenset[str]) -> None:
+Programs = Callable[[], frozenset[str]]
+
+
+def check_loader(path: Path, content: Path, bundled: bool, programs: Programs) -> None:
     """Look at a binary before any boot.
 
     path: as the user named it.
     content: the file to read, which may be a copy.
     bundled: its libraries are shipped with it.
-    programs: names that the guest has in its /bin.
+    programs: names that the guest has in its /bin; asked for scripts only.
     Raises NoVerdict (LOADER_NOT_RUNNABLE) for one that no kernel could run in the guest.
     """
     with content.open("rb") as file:
@@ -37,7 +41,7 @@ def check_loader(path: Path, content: Path, bundled: bool, programs: frozenset[s
         _check_program(path, content, bundled)
 
 
-def _check_script(path: Path, head: bytes, programs: frozenset[str]) -> None:
+def _check_script(path: Path, head: bytes, programs: Programs) -> None:
     line = head[2:].split(b"\n")[0].decode(errors="replace")
     if line.endswith("\r"):
         raise _refusal(path, "is a script with the line ends of Windows", "convert it: sed -i 's/\\r$//' FILE")
@@ -45,10 +49,10 @@ def _check_script(path: Path, head: bytes, programs: frozenset[str]) -> None:
     if not words:
         raise _refusal(path, "is a script whose first line names no interpreter", "write #!/bin/bash there")
     wanted = PurePosixPath(words[0])
-    found = str(wanted.parent) in _FOLDERS and wanted.name in programs
+    found = str(wanted.parent) in _FOLDERS and wanted.name in programs()
     if found and wanted.name == "env" and len(words) > 1:
         wanted = PurePosixPath(next((word for word in words[1:] if not word.startswith("-")), "env"))
-        found = wanted.name in programs
+        found = wanted.name in programs()
     if not found:
         raise _refusal(
             path,

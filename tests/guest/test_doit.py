@@ -228,3 +228,21 @@ def test_two_runs_at_once_do_the_work_once(repo):
     said = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sorted("(1 run, 0 cached)" in text for text in said) == [False, True]
+
+
+def test_a_run_of_stored_verdicts_loads_and_reads_nothing_of_the_boot(repo):
+    """No library that only a boot or a first look at a file needs, and no byte of a kernel, an archive or a boot image.
+
+    The guest's own three programs are hashed: a distribution's update may have changed them.
+    """
+    call(repo, "bpfcompat", "run", "--profile", "common", expect=0)
+    call(repo, "bpfcompat", "run", "--profile", "common", expect=0)
+    code = (
+        "import sys, bpfcompat.cli as cli; opened = [];"
+        "sys.addaudithook(lambda name, arguments: opened.append(str(arguments[0])) if name == 'open' else None);"
+        "assert cli.main(['run', '--profile', 'common']) == 0;"
+        "print([n for n in ('pexpect', 'elftools', 'jsonschema', 'bpfcompat.runner', 'bpfcompat.machine') if n in sys.modules]);"
+        "print([p for p in opened if p.endswith(('/image', '.cpio', '/ram', '/state', '.ko'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=repo, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == ["[]", "[]"]

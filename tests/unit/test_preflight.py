@@ -10,11 +10,13 @@ from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import libraries, payload, preflight
 from bpfcompat.model import Check, Classification
 
-PROGRAMS = frozenset({"bash", "sh", "env", "busybox"})
+
+def programs():
+    return frozenset({"bash", "sh", "env", "busybox"})
 
 
 def check(path, bundled=False):
-    preflight.check_loader(path, path, bundled, PROGRAMS)
+    preflight.check_loader(path, path, bundled, programs)
 
 
 def static(change):
@@ -117,7 +119,7 @@ def test_what_is_staged_is_what_is_looked_at(tmp_path, monkeypatch):
 
     monkeypatch.setattr(payload, "_copy", copy_another)
     with pytest.raises(NoVerdict, match="is empty"):
-        payload.stage(Check("x", binary=loader), tmp_path / "stage", PROGRAMS)
+        payload.stage(Check("x", binary=loader), tmp_path / "stage", programs)
 
 
 @pytest.mark.parametrize(
