@@ -31,7 +31,12 @@ def write(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace the file at `path` by `value` as indented JSON."""
-    write(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(errors="replace"))
+    write(path, json_text(value).encode(errors="replace"))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as indented JSON, with a newline at its end."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 @contextmanager

@@ -76,6 +76,8 @@ class Guest:
         ports = dict(zip(qemu.SERIAL_PORTS, ours, strict=False))
         self._console, self._monitor_socket = ports["console"], ours[-1]
         self._control = Control(ports["control"])
+        self.console_before = 0
+        """Bytes of console.log that were there when the command began."""
         self._alive_check: threading.Timer | None = None
         self._killed_as_dead = False
         self._monitor: Monitor | None = None
@@ -156,6 +158,7 @@ class Guest:
             ) from error
         except ConnectionEnded as error:
             raise self._gone("before the command began") from error
+        self.console_before = (self.folder / "console.log").stat().st_size
         release, machine, version = line.fields
         return Observed(release, machine, version)
 

@@ -208,6 +208,8 @@ class Outcome:
     """What the kernel killed for want of memory, by its log."""
     stdout: Stream = Stream()
     stderr: Stream = Stream()
+    kernel_log: str = ""
+    """The last of what the kernel said since the command began, or of its whole boot if it never did."""
     mismatches: tuple[str, ...] = ()
     """Sentences about the expectation's patterns that did not hold."""
     notes: tuple[str, ...] = ()
@@ -251,6 +253,8 @@ class Record:
     qemu_command: str = ""
     evidence: str | None = None
     """Folder of console.log, stdout.log and stderr.log, relative to the work directory."""
+    imported_from: str = ""
+    """Who found it out, if it was not this work directory."""
     cached: bool = False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from bpfcompat import bootimage, processes, qemu, verdict
 from bpfcompat.errors import NoVerdict
-from bpfcompat.machine import Guest
+from bpfcompat.machine import TAIL_BYTES, Guest
 from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
@@ -128,13 +129,13 @@ def _noted(result: Result, note: str) -> Result:
 def _attempt(request: Request, folder: Path, image: Path | None = None) -> Result:
     started = time.monotonic()
     end = started + request.total_seconds
-    line, began = "", False
+    line, began, console_before = "", False, 0
     try:
         deadline = min(end, started + request.boot_seconds)
         with _guest(request, folder, image, deadline) as guest:
             line = guest.command_line
             observed = guest.begin(request.check, request.payload, deadline)
-            began = True
+            began, console_before = True, guest.console_before
             left = end - time.monotonic()
             outcome = guest.finish(min(request.command_seconds, left))
         outcome = replace(outcome, observed=observed)
@@ -146,9 +147,10 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
         if outcome.kind is OutcomeKind.ENDED:
             mismatches, killed = _mismatches(request.check, outcome, folder), _killed_for_memory(folder)
             outcome = replace(outcome, mismatches=mismatches, out_of_memory=killed)
-        return Result(outcome, line, began, warm=image is not None)
     except NoVerdict as error:
-        return Result(error.outcome(), line, began, warm=image is not None)
+        outcome = error.outcome()
+    outcome = replace(outcome, kernel_log=_kernel_log(folder, console_before))
+    return Result(outcome, line, began, warm=image is not None)
 
 
 def _guest(request: Request, folder: Path, image: Path | None, deadline: float) -> Guest:
@@ -173,6 +175,17 @@ def _mismatches(check: Check, outcome: Outcome, folder: Path) -> tuple[str, ...]
         return ()
     texts = [(folder / f"{name}.log").read_bytes() for name in ("stdout", "stderr")]
     return verdict.mismatches(check.expect, texts[0], texts[1], outcome.stdout.truncated or outcome.stderr.truncated)
+
+
+def _kernel_log(folder: Path, since: int) -> str:
+    """Return the last of what the console showed after its first `since` bytes."""
+    try:
+        with (folder / "console.log").open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(since, end - TAIL_BYTES))
+            return log.read().decode(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _killed_for_memory(folder: Path) -> str | None:

@@ -13,8 +13,6 @@ from bpfcompat import matrix
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Project
 
-_LATER = {"--junit": "JUnit", "--html": "HTML"}
-
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how to run, the same for every verb."""
@@ -27,8 +25,10 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write a summary for a pull request or a CI job here"
     )
-    for flag in _LATER:
-        parser.add_argument(flag, metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write JUnit XML here, for a CI system's list of tests"
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with all the evidence here")
     parser.add_argument(
         "--jobs", "--concurrency", default="auto", metavar="N|auto", help="machines at once (default: auto)"
     )
@@ -68,7 +68,10 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
     from bpfcompat.report.progress import Progress
     from bpfcompat.session import Options, Session
 
-    wanted = output.Wanted(_writable(options.out, "--out"), _writable(options.markdown, "--markdown"), source or {})
+    wanted = output.Wanted(
+        writable(options.out, "--out"), writable(options.markdown, "--markdown"),
+        writable(options.junit, "--junit"), writable(options.html, "--html"), source or {},
+    )  # fmt: skip
     how = Options(
         jobs=_jobs(options.jobs),
         force=options.force,
@@ -94,9 +97,6 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
 
 
 def _adjusted(project: Project, options: argparse.Namespace) -> Project:
-    for flag, name in _LATER.items():
-        if getattr(options, flag[2:]):
-            raise BpfcompatError(f"{flag} is not there yet: this version writes no {name}.", "use --out report.json")
     if options.keep:
         raise BpfcompatError("--keep is not there yet: every machine ends with its command.", "see the evidence folder")
     if options.runner != "vm":
@@ -120,7 +120,7 @@ def _jobs(text: str) -> int | None:
     return int(text)
 
 
-def _writable(path: Path | None, flag: str) -> Path | None:
+def writable(path: Path | None, flag: str) -> Path | None:
     """Refuse a report that could not be written before an hour of machines, not after."""
     if path is None:
         return None

@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import digest
+from bpfcompat import digest, hints
 from bpfcompat.model import Outcome, OutcomeKind, Record, Run, Shipped, Stream, Target
 from bpfcompat.report import gate, identity
 
@@ -79,6 +79,8 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "expected": "fail" if profile.expects_failure else None,
         "infra_error": verdict.reason if verdict.failed_stage == "infra" else None,
         "check": target.job.check.name if len(run.project.checks) > 1 else None,
+        "imported_from": record.imported_from or None,
+        "kernel_log_tail": record.outcome.kernel_log or None,
     }
     return {
         "profile_id": profile.id,
@@ -90,7 +92,7 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "validation": {"load_status": "skipped"},
         "functional": {"status": _functional(record), "tests": [_test(target, run.project.redact)]},
         **{name: value for name, value in optional.items() if value is not None},
-        "hints": [],
+        "hints": list(hints.of(record)),
         "cached": record.cached,
         "key": record.key,
         "started_at": record.started_at,

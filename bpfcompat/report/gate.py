@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 from bpfcompat.model import Classification, Run, Status, Target
 
+LABELS = {
+    "pass": "passed", "fail": "failed", "xfail": "failed as expected", "xpass": "passed unexpectedly",
+    "infra_error": "without a verdict",
+}  # fmt: skip
+"""What a row can come to, and the words for a number of them."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -37,9 +43,13 @@ def summarize(run: Run) -> Summary:
 
 
 def label(target: Target) -> str:
-    """Return a row's status as people read it: a failure that is known is an xfail, and its absence an xpass."""
-    status = target.record.verdict.status
-    if target.job.profile.expects_failure and status is not Status.INFRA_ERROR:
+    """Return a row's status as people read it."""
+    return label_of(target.record.verdict.status, target.job.profile.expects_failure)
+
+
+def label_of(status: Status, expects_failure: bool) -> str:
+    """Return a status as people read it: a failure that is known is an xfail, and its absence an xpass."""
+    if expects_failure and status is not Status.INFRA_ERROR:
         return {Status.PASS: "xpass", Status.FAIL: "xfail"}[status]
     return status.value
 
@@ -69,24 +79,19 @@ def _counts(run: Run) -> dict[str, int]:
     counts = Counter(label(target) for target in run.targets)
     return {
         "total": len(run.targets),
-        **{name: counts[name] for name in ("pass", "fail", "infra_error", "xfail", "xpass")},
+        **{name: counts[name] for name in LABELS},
         "required": sum(target.job.profile.required for target in run.targets),
         "cached": sum(target.record.cached for target in run.targets),
     }
 
 
-def sentence(run: Run, summary: Summary) -> str:
-    """Return the run in one line."""
-    counts = summary.counts
-    named = {
-        "pass": "passed", "fail": "failed", "xfail": "failed as expected", "xpass": "passed unexpectedly",
-        "infra_error": "without a verdict",
-    }  # fmt: skip
-    parts = [f"{counts[name]} {words}" for name, words in named.items() if counts[name]]
+def sentence(counts: dict[str, int]) -> str:
+    """Return a run in one line."""
+    parts = [f"{counts[name]} {words}" for name, words in LABELS.items() if counts[name]]
     ran = counts["total"] - counts["cached"]
     booted = (
         "nothing booted, every verdict was stored already"
-        if not ran and run.targets
+        if not ran and counts["total"]
         else f"{ran} run, {counts['cached']} cached"
     )
     return f"{', '.join(parts)} ({booted})"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from bpfcompat.model import Run, Status, Target
-from bpfcompat.report import gate
-from bpfcompat.report.table import plain
+from bpfcompat.model import Status
+from bpfcompat.report.text import last_lines, plain
+from bpfcompat.report.view import Report, Row
 
 CHARACTERS_AT_MOST = 60_000
 """A comment of GitHub's holds 65,536."""
@@ -30,18 +30,16 @@ def block(text: str) -> str:
     return f"{fence}text\n{content}\n{fence}"
 
 
-def render(run: Run) -> str:
-    """Return a run as GitHub's Markdown: the grid, then what stands behind each failure, as much as fits."""
-    summary = gate.summarize(run)
-    several = len(run.project.checks) > 1
-    rows = _grid(run) if several else _rows(run)
-    parts = [f"**bpfcompat**: {escape(gate.sentence(run, summary))}", _fitting(rows)]
-    parts += [f"> {escape(note)}" for note in summary.notes[:20]]
+def render(report: Report) -> str:
+    """Return a report as GitHub's Markdown: the grid, then what stands behind each failure, as much as fits."""
+    rows = _grid(report) if len(report.checks) > 1 else _rows(report)
+    parts = [f"**bpfcompat**: {escape(report.sentence)}", _fitting(rows)]
+    parts += [f"> {escape(note)}" for note in report.notes[:20]]
     room, left_out = CHARACTERS_AT_MOST - sum(len(part) + 2 for part in parts) - 200, 0
-    for target in run.targets:
-        if target.record.verdict.status is Status.PASS:
+    for row in report.rows:
+        if row.status is Status.PASS:
             continue
-        details = _details(target)
+        details = _details(row)
         if len(details) + 2 > room:
             left_out += 1
             continue
@@ -64,45 +62,41 @@ def _fitting(rows: list[str]) -> str:
     return table if len(kept) == len(rows) else f"{table}\n\n{len(rows) - len(kept)} more rows are left out here."
 
 
-def _word(target: Target) -> str:
-    label = gate.label(target)
-    return f"{_SYMBOLS[label]} {label.replace('_', ' ')}"
+def _word(row: Row) -> str:
+    return f"{_SYMBOLS[row.label]} {row.label.replace('_', ' ')}"
 
 
-def _name(target: Target) -> str:
-    profile = target.job.profile
-    return escape(profile.id) + ("" if profile.required else " (optional)")
-
-
-def _rows(run: Run) -> list[str]:
-    lines = ["| profile | kernel | verdict | seconds | why |", "|---|---|---|--:|---|"]
-    for target in run.targets:
-        record = target.record
-        release = escape(record.outcome.observed.release) if record.outcome.observed else ""
-        seconds = f"{record.seconds:.2f}{' (cached)' if record.cached else ''}"
-        why = escape(record.verdict.reason[:300])
-        lines.append(f"| {_name(target)} | {release} | {_word(target)} | {seconds} | {why} |")
+def _rows(report: Report) -> list[str]:
+    lines = ["| profile | kernel | verdict | exit | seconds | why |", "|---|---|---|---|--:|---|"]
+    for row in report.rows:
+        seconds = f"{row.seconds:.2f}{' (cached)' if row.cached else ''}"
+        cells = [escape(row.title), escape(row.release), _word(row), row.ending, seconds, escape(row.reason[:300])]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _grid(run: Run) -> list[str]:
+def _grid(report: Report) -> list[str]:
     """A row a kernel, a column a check."""
-    checks = [check.name for check in run.project.checks]
-    lines = [f"| profile | {' | '.join(escape(name) for name in checks)} |", "|---|" + "---|" * len(checks)]
-    rows: dict[str, dict[str, str]] = {}
-    for target in run.targets:
-        rows.setdefault(_name(target), {})[target.job.check.name] = _word(target)
-    lines += [f"| {name} | {' | '.join(words.get(check, '') for check in checks)} |" for name, words in rows.items()]
+    checks = report.checks
+    lines = [
+        f"| profile | kernel | {' | '.join(escape(name) for name in checks)} |",
+        "|---|---|" + "---|" * len(checks),
+    ]
+    for profile, cells in report.by_profile().items():
+        first = next(iter(cells.values()))
+        title = escape(profile if first.required else f"{profile} (optional)")
+        release = escape(next((row.release for row in cells.values() if row.release), ""))
+        words = [_word(cells[check]) if check in cells else "" for check in checks]
+        lines.append(f"| {' | '.join([title, release, *words])} |")
     return lines
 
 
-def _details(target: Target) -> str:
-    record, verdict = target.record, target.record.verdict
-    classification = verdict.classification.value if verdict.classification else gate.label(target)
-    heading = f"<summary>{_word(target)} {escape(target.job.name)}: {escape(classification)}</summary>"
-    lines = ["<details>", heading, "", escape(verdict.reason)]
-    lines += [f"- {escape(note)}" for note in record.outcome.notes if "\n" not in note]
-    tail = "\n".join(record.outcome.stderr.tail.splitlines()[-_TAIL_LINES:])
-    if tail:
-        lines += ["", "last lines of stderr:", "", block(tail)]
+def _details(row: Row) -> str:
+    heading = f"<summary>{_word(row)} {escape(row.name)}: {escape(row.classification or row.label)}</summary>"
+    lines = ["<details>", heading, "", escape(row.reason)]
+    if points := [*(f"hint: {hint}" for hint in row.hints), *(note for note in row.notes if "\n" not in note)]:
+        lines += ["", *(f"- {escape(point)}" for point in points)]
+    for what, text in (("stderr", row.tails["stderr"]), ("the kernel log", row.tails["console"])):
+        if text:
+            lines += ["", f"last lines of {what}:", "", block(last_lines(text, _TAIL_LINES))]
     return "\n".join([*lines, "", "</details>"])

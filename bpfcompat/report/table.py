@@ -1,51 +1,36 @@
-"""The terminal table: one row a job, then what stands behind each failure."""
+"""The terminal table: one row a kernel, then what stands behind each failure."""
 
 from __future__ import annotations
 
 import datetime
 import os
-import re
 from pathlib import Path
 
-from bpfcompat.model import Run, Status, Target
+from bpfcompat.model import Status, Target
 from bpfcompat.report import gate
+from bpfcompat.report.text import age, last_lines, plain, short
+from bpfcompat.report.view import Report, Row
 
 _TAIL_LINES = 10
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def plain(text: str) -> str:
-    """Make text from a guest safe for a terminal: no control characters but newline and tab, no direction overrides."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
-
-
 _COLOURS = {"pass": "32", "fail": "31", "infra_error": "33", "xfail": "33", "xpass": "33"}
 
 
-def _status(target: Target, colour: bool) -> str:
-    label = gate.label(target)
+def _coloured(label: str, colour: bool) -> str:
     return f"\x1b[{_COLOURS[label]}m{label}\x1b[0m" if colour else label
 
 
-def render(run: Run, now: datetime.datetime, colour: bool = False) -> str:
+def render(report: Report, now: datetime.datetime, colour: bool = False) -> str:
     """Return the table, the last lines of stderr of each row that did not pass, notes, and one line of summary.
 
     now: the time that ages are counted from, in UTC.
     """
     from tabulate import tabulate
 
-    headers = ["profile", "kernel", "verdict", "exit", "seconds", "cached", "why"]
-    grid = tabulate(
-        [_row(target, now, colour) for target in run.targets],
-        headers,
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=("left",) * 7,
-    )
-    summary = gate.summarize(run)
-    blocks = _blocks([target for target in run.targets if target.record.verdict.status is not Status.PASS], run)
-    notes = [f"note: {note}" for note in summary.notes]
-    return "\n".join([grid, "", *(block for block in blocks if block), *notes, gate.sentence(run, summary)])
+    headers, rows = _grid(report, colour) if len(report.checks) > 1 else _rows(report, now, colour)
+    grid = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=("left",) * len(headers))
+    blocks = _blocks([row for row in report.rows if row.status is not Status.PASS])
+    notes = [f"note: {note}" for note in report.notes]
+    return "\n".join([grid, "", *(block for block in blocks if block), *notes, report.sentence])
 
 
 def line(target: Target, colour: bool = False) -> str:
@@ -53,58 +38,71 @@ def line(target: Target, colour: bool = False) -> str:
     record = target.record
     cached = ", cached" if record.cached else ""
     why = f": {record.verdict.reason.splitlines()[0]}" if record.verdict.reason else ""
-    return f"{target.job.name}  {_status(target, colour)} ({record.seconds:.2f} s{cached}){plain(_short(why))}"
+    label = _coloured(gate.label(target), colour)
+    return f"{target.job.name}  {label} ({record.seconds:.2f} s{cached}){plain(short(why))}"
 
 
-def _row(target: Target, now: datetime.datetime, colour: bool) -> list[str]:
-    record, verdict = target.record, target.record.verdict
-    name = target.job.name if target.job.profile.required else f"{target.job.name} (optional)"
-    release = record.outcome.observed.release if record.outcome.observed else "-"
-    code = verdict.signal or ("-" if verdict.exit_code is None else str(verdict.exit_code))
-    cached = _age(record.finished_at, now) if record.cached else "-"
-    why = " ".join(verdict.reason.splitlines()[:1]) if verdict.reason else ""
-    if verdict.classification and verdict.status is Status.INFRA_ERROR:
-        why = f"{verdict.classification.value}: {why}"
-    return [name, plain(release), _status(target, colour), code, f"{record.seconds:.2f}", cached, plain(_short(why))]
+def _rows(report: Report, now: datetime.datetime, colour: bool) -> tuple[list[str], list[list[str]]]:
+    headers = ["profile", "kernel", "verdict", "exit", "seconds", "cached", "why"]
+    return headers, [_row(row, now, colour) for row in report.rows]
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 100 else text[:97] + "..."
+def _row(row: Row, now: datetime.datetime, colour: bool) -> list[str]:
+    cached = age(row.finished_at, now) if row.cached else "-"
+    if row.imported_from:
+        cached += f", from {plain(row.imported_from)}"
+    why = short(row.reason)
+    if row.status is Status.INFRA_ERROR:
+        why = f"{row.classification}: {why}"
+    release = plain(row.release) or "-"
+    label = _coloured(row.label, colour)
+    return [row.title, release, label, row.ending, f"{row.seconds:.2f}", cached, plain(short(why))]
 
 
-def _age(finished: str, now: datetime.datetime) -> str:
-    seconds = max(0, int((now - datetime.datetime.fromisoformat(finished.replace("Z", "+00:00"))).total_seconds()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+def _grid(report: Report, colour: bool) -> tuple[list[str], list[list[str]]]:
+    """A row a kernel, a column a check."""
+    rows = []
+    for name, cells in report.by_profile().items():
+        first = next(iter(cells.values()))
+        title = name if first.required else f"{name} (optional)"
+        release = next((row.release for row in cells.values() if row.release), "-")
+        words = [_cell(cells[check], colour) if check in cells else "" for check in report.checks]
+        spent = sum(row.seconds for row in cells.values() if not row.cached)
+        cached = sum(row.cached for row in cells.values())
+        rows.append([title, plain(release), *words, f"{spent:.2f}", f"{cached} of {len(cells)}" if cached else "-"])
+    return ["profile", "kernel", *report.checks, "seconds", "cached"], rows
 
 
-def _blocks(targets: list[Target], run: Run) -> list[str]:
+def _cell(row: Row, colour: bool) -> str:
+    ending = f" ({row.ending})" if row.status is Status.FAIL and row.ending != "-" else ""
+    return f"{_coloured(row.label, colour)}{ending}"
+
+
+def _blocks(rows: list[Row]) -> list[str]:
     """Return what stands behind the rows that did not pass; rows of which the same is to be told share a block."""
-    alike: dict[str, list[Target]] = {}
-    for target in targets:
-        alike.setdefault(_details(target, run.project.workdir), []).append(target)
+    alike: dict[str, list[Row]] = {}
+    for row in rows:
+        alike.setdefault(_details(row), []).append(row)
     return [
-        f"{', '.join(target.job.name for target in same)}: {_heading(same[0])}\n{details}"
+        f"{', '.join(row.name for row in same)}: {same[0].label}: {same[0].classification}\n{details}"
         for details, same in alike.items()
     ]
 
 
-def _heading(target: Target) -> str:
-    classification = target.record.verdict.classification
-    return f"{gate.label(target)}: {classification.value if classification else ''}"
+def _kernel_log(row: Row) -> str:
+    """Return what the kernel said, if the command's own end does not tell enough."""
+    return "" if row.exit_code is not None else row.tails["console"]
 
 
-def _details(target: Target, workdir: Path) -> str:
-    record, verdict = target.record, target.record.verdict
+def _details(row: Row) -> str:
     lines = []
-    if "\n" in verdict.reason or len(verdict.reason) > 100:
-        lines += [f"  {line}" for line in verdict.reason.splitlines()]
-    lines += [f"  note: {note}" for note in record.outcome.notes if "\n" not in note]
-    tail = record.outcome.stderr.tail.splitlines()[-_TAIL_LINES:]
-    if tail:
-        lines += ["  last lines of stderr:", *(f"    {line}" for line in tail)]
-    if record.evidence:
-        lines.append(f"  evidence: {os.path.relpath(workdir / record.evidence)}")
-    return "".join(f"{plain(line)}\n" for line in lines)
+    if row.check or "\n" in row.reason or len(row.reason) > 100:
+        lines += [f"  {text}" for text in row.reason.splitlines()]
+    lines += [f"  hint: {hint}" for hint in row.hints]
+    lines += [f"  note: {note}" for note in row.notes if "\n" not in note]
+    for what, text in (("stderr", row.tails["stderr"]), ("the kernel log", _kernel_log(row))):
+        if tail := last_lines(text, _TAIL_LINES).splitlines():
+            lines += [f"  last lines of {what}:", *(f"    {text}" for text in tail)]
+    if row.logs:
+        lines.append(f"  evidence: {os.path.relpath(Path(row.logs['console']).parent)}")
+    return "".join(f"{plain(text)}\n" for text in lines)

@@ -40,7 +40,10 @@ def elsewhere(tmp_path, monkeypatch):
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--out", "nowhere/report.json"], "mkdir -p"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--runner", "firecracker"], "--runner firecracker"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--runner", "virtme-ng"], "--runner virtme-ng"),
-        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--junit", "x.xml"], "no JUnit"),
+        (
+            ["test-command", "--cmd", "x", "--matrix", "m.yaml", "--junit", "no/x.xml"],
+            "--junit no/x.xml cannot be written",
+        ),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--keep"], "--keep is not there yet"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--profile", "nope*"], "no profile matches"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--bin", "none"], "does not exist"),

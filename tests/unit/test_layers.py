@@ -17,9 +17,13 @@ ORDER = [
     "qemu", "console", "qmp",
     "verdict", "machine", "accelerator", "bootimage", "runner",
     "machines", "jobs", "session",
-    "report", "report.gate", "report.identity", "report.table", "report.document", "report.progress", "report.markdown", "report.output",
+    "hints", "history",
+    "report", "report.text", "report.gate", "report.identity", "report.view",
+    "report.table", "report.document", "report.progress", "report.markdown", "report.junit", "report.html", "report.output",
+    "compare",
     "tasks", "engine",
-    "", "cli.common", "cli.init", "cli.run", "cli.cache", "cli.test_command", "cli.test", "cli", "__main__",
+    "", "cli.common", "cli.init", "cli.run", "cli.report", "cli.compare", "cli.history", "cli.cache",
+    "cli.test_command", "cli.test", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -1,0 +1,66 @@
+"""A report as JUnit XML (schemas/junit.xsd): what CI systems show as tests."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from bpfcompat.report.text import plain
+from bpfcompat.report.view import Report, Row
+
+
+def render(report: Report) -> str:
+    """Return a report as JUnit XML, a suite a check and a test case a kernel.
+
+    What does not count is told as skipped: a failure that is expected, and whatever an optional profile comes to. So a
+    viewer is red where the exit code is, and nowhere else.
+    """
+    root = ET.Element("testsuites", _totals("bpfcompat", report.rows))
+    for check in report.checks:
+        rows = tuple(row for row in report.rows if row.check == check)
+        attributes = {**_totals(check or report.subject, rows), "timestamp": report.started_at.split(".")[0]}
+        suite = ET.SubElement(root, "testsuite", attributes)
+        properties = ET.SubElement(suite, "properties")
+        for name, value in {"run": report.run_id, "matrix": report.matrix, **report.tool}.items():
+            ET.SubElement(properties, "property", name=name, value=plain(value))
+        for row in rows:
+            _case(suite, row, check or report.subject)
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def outcome(row: Row) -> str:
+    """Return the element that tells what a row came to: failure, error, skipped, or nothing for a pass."""
+    if row.label in {"pass", "xpass"}:
+        return ""
+    if not row.required or row.label == "xfail":
+        return "skipped"
+    return "error" if row.label == "infra_error" else "failure"
+
+
+def _totals(name: str, rows: tuple[Row, ...]) -> dict[str, str]:
+    found = [outcome(row) for row in rows]
+    return {
+        "name": plain(name), "tests": str(len(rows)), "failures": str(found.count("failure")),
+        "errors": str(found.count("error")), "skipped": str(found.count("skipped")),
+        "time": f"{sum(row.seconds for row in rows):.3f}",
+    }  # fmt: skip
+
+
+def _case(suite: ET.Element, row: Row, name: str) -> None:
+    case = ET.SubElement(suite, "testcase", name=row.profile, classname=plain(name), time=f"{row.seconds:.3f}")
+    element = outcome(row)
+    if element:
+        message = row.reason if element != "skipped" else f"{_why_skipped(row)}: {row.reason}"
+        told = ET.SubElement(case, element, message=plain(message))
+        if element != "skipped":
+            told.set("type", row.classification)
+            hints = [f"hint: {hint}" for hint in row.hints]
+            kernel = ["the kernel log:", row.tails["console"]] if row.tails["console"] else []
+            told.text = plain("\n".join([row.reason, *hints, *row.notes, *kernel]))
+    for stream, tag in (("stdout", "system-out"), ("stderr", "system-err")):
+        if row.tails[stream]:
+            ET.SubElement(case, tag).text = plain(row.tails[stream])
+
+
+def _why_skipped(row: Row) -> str:
+    return f"{row.label}, which is optional and does not count" if not row.required else "xfail, which is expected"

@@ -1,0 +1,154 @@
+"""report.json as typed rows: what every other output is made of, so that all of them tell the same story."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bpfcompat.model import Status
+from bpfcompat.report import gate
+
+STREAMS = ("stderr", "stdout", "console")
+"""A row's logs, in the order in which people ask for them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One target of a report: a check on a profile, and what became of it."""
+
+    profile: str
+    check: str
+    """Empty where the report has one check only."""
+    required: bool
+    status: Status
+    label: str
+    """The status as people read it (gate.LABELS)."""
+    classification: str
+    reason: str
+    hints: tuple[str, ...]
+    notes: tuple[str, ...]
+    release: str
+    """The kernel as it called itself; empty if it never came up."""
+    source: str
+    """Where the kernel came from, with its version."""
+    command: str
+    expected_exit: int
+    exit_code: int | None
+    signal: str
+    seconds: float
+    """Boot included."""
+    command_seconds: float
+    cached: bool
+    imported_from: str
+    finished_at: str
+    boot: str
+    tails: dict[str, str]
+    """The last 4,096 bytes of stdout, stderr and, by the name of console, of what the kernel said."""
+    logs: dict[str, str]
+    """Paths by the same names; empty if nothing booted."""
+    qemu_command: str
+    key: str
+
+    @property
+    def name(self) -> str:
+        """What the row is known by."""
+        return f"{self.profile}/{self.check}" if self.check else self.profile
+
+    @property
+    def title(self) -> str:
+        """The name, with what a reader of the table should not overlook."""
+        return self.name if self.required else f"{self.name} (optional)"
+
+    @property
+    def ending(self) -> str:
+        """How the command ended: an exit code, a signal's name, or a dash."""
+        return self.signal or ("-" if self.exit_code is None else str(self.exit_code))
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole report, as its outputs need it."""
+
+    run_id: str
+    started_at: str
+    finished_at: str
+    subject: str
+    """What was tested: the name of the artifact or the loader."""
+    matrix: str
+    tool: dict[str, str]
+    rows: tuple[Row, ...]
+    status: str
+    """pass, fail or error: what the exit code says."""
+    counts: dict[str, int]
+    notes: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The report in one line."""
+        return gate.sentence(self.counts)
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The names of the checks, in order; one empty name where there is only one check."""
+        return tuple(dict.fromkeys(row.check for row in self.rows))
+
+    def by_profile(self) -> dict[str, dict[str, Row]]:
+        """Return the rows as a grid: profile -> check -> row, in the order of the matrix."""
+        grid: dict[str, dict[str, Row]] = {}
+        for row in self.rows:
+            grid.setdefault(row.profile, {})[row.check] = row
+        return grid
+
+
+def read(report: dict[str, Any]) -> Report:
+    """Return a report.json, which must fit its schema, as typed rows."""
+    run, summary = report["run"], report["summary"]
+    matrix = report["matrix"]
+    return Report(
+        run_id=run["id"],
+        started_at=run["started_at"],
+        finished_at=run["finished_at"],
+        subject=report["artifact"]["basename"],
+        matrix=matrix.get("name") or matrix["path"],
+        tool=report["tool"],
+        rows=tuple(_row(target) for target in report["targets"]),
+        status=summary["status"],
+        counts=summary["counts"],
+        notes=tuple(summary["notes"]),
+    )
+
+
+def _row(target: dict[str, Any]) -> Row:
+    test, kernel = target["functional"]["tests"][0], target["kernel"]
+    status = Status(target["status"])
+    return Row(
+        profile=target["profile_id"],
+        check=target.get("check", ""),
+        required=target["required"],
+        status=status,
+        label=gate.label_of(status, target.get("expected") == "fail"),
+        classification=target.get("classification_code", ""),
+        reason=target.get("classification_reason", ""),
+        hints=tuple(target["hints"]),
+        notes=tuple(target["notes"]),
+        release=target["host"]["kernel"],
+        source=" ".join(kernel[part] for part in ("source", "version") if kernel.get(part)),
+        command=test["command"],
+        expected_exit=test["expected_exit_code"],
+        exit_code=test["exit_code"],
+        signal=test.get("signal", ""),
+        seconds=target["duration_ms"] / 1000,
+        command_seconds=test["duration_ms"] / 1000,
+        cached=target["cached"],
+        imported_from=target.get("imported_from", ""),
+        finished_at=target["finished_at"],
+        boot=target["boot"],
+        tails={
+            "stderr": test["stderr_tail"],
+            "stdout": test["stdout_tail"],
+            "console": target.get("kernel_log_tail", ""),
+        },
+        logs={name: target[f"{name}_log"] for name in STREAMS if f"{name}_log" in target},
+        qemu_command=target["qemu_command"],
+        key=target["key"],
+    )
