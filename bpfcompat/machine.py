@@ -279,11 +279,12 @@ class Guest:
         A panicked kernel resets the machine (panic=-1), unless the command has set kernel.panic to 0: then nothing
         would ever happen again. A guest that only printed the words answers a PING.
         """
-        with contextlib.suppress(ConnectionEnded):
-            self._control.send(f"PING {self.nonce}\n".encode())
+        # The clock is there before the question: the answer, which another thread reads, stops it.
         self._alive_check = threading.Timer(_ALIVE_SECONDS, self._kill)
         self._alive_check.daemon = True
         self._alive_check.start()
+        with contextlib.suppress(ConnectionEnded):
+            self._control.send(f"PING {self.nonce}\n".encode())
 
     def _kill(self) -> None:
         self._killed_as_dead = True

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -135,6 +136,20 @@ def test_a_hang_is_a_failure_with_the_blocked_tasks_in_the_log_and_is_not_stored
 def test_printing_a_panic_does_not_make_one(verdicts):
     (record,) = verdicts("echo '<0>Kernel panic - not syncing: not really' > /dev/kmsg; sleep 3; exit 3")
     assert (record.outcome.kind, record.verdict.exit_code) == (OutcomeKind.ENDED, 3)
+
+
+def test_an_answer_that_comes_at_once_is_an_answer(verdicts, monkeypatch):
+    """On a busy host the guest can be faster than we are: its answer must not come before there is a clock to stop."""
+    real = threading.Timer
+
+    def late(seconds, action):
+        time.sleep(0.5)
+        return real(seconds, action)
+
+    monkeypatch.setattr(threading, "Timer", late)
+    (record,) = verdicts("echo 'Kernel panic - not syncing' > /dev/kmsg; sleep 3; exit 3")
+    assert record.verdict.exit_code == 3, record.outcome.reason
+    assert record.outcome.kind is OutcomeKind.ENDED
 
 
 def forged_end():
