@@ -10,18 +10,23 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def write(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data`; a reader sees the old content or the new, a crash leaves one of them."""
+    with written(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the place of the one at `path` when the block ends well, and vanishes when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(
-                data
-            )  # no fsync: a torn file after a power cut is not valid JSON, and readers treat it as absent
+            yield file  # no fsync: a torn file after a power cut is not valid JSON, and readers treat it as absent
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

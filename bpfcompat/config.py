@@ -13,7 +13,7 @@ from bpfcompat.model import Check, Expectation, Matrix, Project
 
 FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
-_PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact")
+_PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact", "trust_imported")
 """What is the whole project's, not one check's."""
 COMMAND_BYTES_AT_MOST = 131_071
 """Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
@@ -53,6 +53,7 @@ def load_project(path: Path) -> Project:
     return Project(
         checks, _matrix(read, root), root / WORKDIR_NAME, value.get("redact", False),
         boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"), retries=value.get("retries", 0),
+        trust_imported=value.get("trust_imported", True),
     )  # fmt: skip
 
 

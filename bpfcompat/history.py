@@ -114,7 +114,7 @@ def _parsed(line: bytes) -> Entry | None:
         whole = (
             entry["record_sha256"] == digest.of_json(sealed) and line == json.dumps(entry, ensure_ascii=False).encode()
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return entry if whole else None
 

@@ -115,6 +115,8 @@ class Project:
     """warm: guests are restored from boot images; cold: each boots from its start."""
     accelerator: str = "auto"
     """auto, kvm or tcg."""
+    trust_imported: bool = True
+    """Verdicts that were found out in other work directories count."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ class Payload:
     """There are no files to bring; the disk is there all the same, because machines are saved with it."""
     image: Path | None = None
     """The disk, once it is made."""
+    contents: tuple[tuple[str, int, str], ...] = ()
+    """Name, mode, and SHA-256 or a link's target of everything in it; what the digest is of."""
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ def _kernel_log(folder: Path, since: int) -> str:
         with (folder / "console.log").open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(since, end - TAIL_BYTES))
-            return log.read().decode(errors="replace").strip()
+            return log.read().decode(errors="replace").replace("\r\n", "\n").strip()
     except OSError:
         return ""
 

@@ -190,7 +190,7 @@ class Session:
         if asked not in self._cached:
             parts = self.key_parts(job)
             record = self.store.get(jobs.key(parts)) if parts else None
-            if record is None:
+            if record is None or (record.imported_from and not self.project.trust_imported):
                 return None
             self._cached[asked] = replace(record, job=job.name, cached=True)
         return self._cached[asked]
@@ -245,6 +245,7 @@ class Session:
         if machine is None or staged.image is None:
             self._refuse(job)
         folder = self.store.evidence(jobs.key(parts), self.id)
+        self.store.keep_manifest(staged)
         command_seconds = job.profile.timeout or job.check.timeout
         boot_seconds = self.boot_seconds
         total = self.options.total_seconds or max(_TOTAL_SECONDS, boot_seconds + command_seconds)
@@ -294,8 +295,9 @@ class Session:
             return  # told as interrupted at the end
         with self._lock:
             self._records[job.name] = record
-        if not record.cached:
-            self.store.remember(record)
+        # Of a stored verdict there is nothing to be lost: a work directory that cannot be written serves it all the same.
+        with contextlib.suppress(OSError) if record.cached else contextlib.nullcontext():
+            self.store.remember(record, stored=verdict.is_certain(record.verdict))
 
     # ---- the end ----
 

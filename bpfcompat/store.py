@@ -8,14 +8,17 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bpfcompat import atomic
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Classification, Observed, Outcome, OutcomeKind, Record, Status, Stream, Verdict
+from bpfcompat.model import Classification, Observed, Outcome, OutcomeKind, Payload, Record, Status, Stream, Verdict
 
 _FORMAT = "1"
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What comes of reading a file that is gone, torn or foreign."""
 
 
 class VerdictStore:
@@ -59,6 +62,12 @@ class VerdictStore:
         atomic.write_json(self.path(record.key), _plain(record))
         self._keep_evidence(record.key, record.run_id)
 
+    def records(self) -> Iterator[Record]:
+        """Yield every stored verdict."""
+        for path in sorted((self.workdir / "verdicts").glob("*/*.json")):
+            if record := self.get(path.stem):
+                yield record
+
     def forget(self, key: str) -> None:
         """Drop a verdict and its evidence."""
         self.path(key).unlink(missing_ok=True)
@@ -84,20 +93,62 @@ class VerdictStore:
 
     def last(self, job: str) -> Record | None:
         """Return what the newest run found out about a job, verdict or not."""
-        return self._load(self._last_path(job), None)
+        return self._of(job, self._last_path(job))
 
-    def remember(self, record: Record) -> None:
-        """Keep a record as its job's newest."""
-        before = self.last(record.job)
-        mark = self.workdir / "failed" / record.job.replace("/", "@")
+    def before(self, job: str) -> Record | None:
+        """Return what was found out about a job before that, with other inputs or another outcome."""
+        return self._of(job, self._last_path(job).with_suffix(".before"))
+
+    def jobs(self) -> list[str]:
+        """Return the names of all jobs that were ever run here."""
+        return sorted(path.stem.replace("@", "/") for path in (self.workdir / "last").glob("*.json"))
+
+    def remember(self, record: Record, stored: bool) -> None:
+        """Keep a record as its job's newest.
+
+        stored: it is in the store under its key, so that its key is enough.
+        """
+        path = self._last_path(record.job)
+        text = atomic.json_text({"key": record.key} if stored else _plain(record)).encode(errors="replace")
+        if _content(path) == text:
+            return
+        mark = self.workdir / "failed" / path.stem
         if record.verdict.status is Status.PASS:
             mark.unlink(missing_ok=True)
         else:
             mark.parent.mkdir(exist_ok=True)
             mark.touch()
-        atomic.write_json(self._last_path(record.job), _plain(record))
+        before = self.last(record.job)
+        if before:
+            path.replace(path.with_suffix(".before"))
+        atomic.write(path, text)
         if before and before.evidence and before.evidence != record.evidence and not self._is_stored(before):
             shutil.rmtree(self.workdir / before.evidence, ignore_errors=True)
+
+    def _of(self, job: str, path: Path) -> Record | None:
+        try:
+            value = json.loads(path.read_bytes())
+            record = self.get(value["key"]) if set(value) == {"key"} else _record(value)
+        except _UNREADABLE:
+            return None
+        return replace(record, job=job) if record else None
+
+    def keep_manifest(self, payload: Payload) -> None:
+        """Keep what a payload holds, by name, so that what changed can be told by name."""
+        path = self._manifest_path(payload.digest)
+        if not path.exists():
+            atomic.write_json(path, payload.contents)
+
+    def manifest(self, payload: str) -> dict[str, tuple[int, str]] | None:
+        """Return the files of a payload by its digest: name -> mode, and SHA-256 or a link's target; None if not kept."""
+        try:
+            listed = json.loads(self._manifest_path(payload).read_bytes())
+            return {name: (mode, content) for name, mode, content in listed}
+        except _UNREADABLE:
+            return None
+
+    def _manifest_path(self, payload: str) -> Path:
+        return self.workdir / "payloads" / f"{payload}.json"
 
     def failed(self) -> set[str]:
         """Return the names of the jobs that did not pass when they were run last."""
@@ -113,13 +164,13 @@ class VerdictStore:
     def _last_path(self, job: str) -> Path:
         return self.workdir / "last" / f"{job.replace('/', '@')}.json"
 
-    def _load(self, path: Path, key: str | None) -> Record | None:
+    def _load(self, path: Path, key: str) -> Record | None:
         try:
             value = json.loads(path.read_bytes())
             record = _record(value)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except _UNREADABLE:
             return None
-        return record if key is None or record.key == key else None
+        return record if record.key == key else None
 
     @contextlib.contextmanager
     def scratch(self, run_id: str) -> Iterator[Path]:
@@ -136,6 +187,13 @@ class VerdictStore:
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _plain(record: Record) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from bpfcompat.errors import BpfcompatError
 VERBS = {
     "init": "write a first bpfcompat.yaml and dodo.py into this folder",
     "run": "run this folder's bpfcompat.yaml, with exit codes for CI (doit does the same with doit's)",
+    "explain": "tell why a kernel would run again, or would not",
+    "logs": "print what a command and its kernel said",
     "report": "show a report.json again, as table, Markdown, JUnit or HTML, without running anything",
     "compare": "tell what changed between two reports, or two versions in the history",
     "history": "list the runs of a work directory, or verify that nothing was changed since",
-    "cache": "show what is kept for all projects, and prune it",
+    "cache": "show and prune what is kept for all projects; export and import verdicts",
     "test-command": "run one command on a matrix of kernels",
     "test": "the same with the long flags of the published tool",
 }

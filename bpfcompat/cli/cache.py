@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 import time
 from pathlib import Path
 
 from bpfcompat import bootimage, host
+from bpfcompat.cli import common
+from bpfcompat.config import WORKDIR_NAME
+from bpfcompat.errors import BpfcompatError
+from bpfcompat.report.text import plain
+from bpfcompat.store import VerdictStore
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "action", nargs="?", choices=("show", "prune"), default="show",
-        help="show what is kept (the default), or prune boot images",
+        "action", nargs="?", choices=("show", "prune", "export", "import"), default="show",
+        help="show what is kept for all projects (the default); prune boot images;"
+        " export this folder's verdicts and their logs to a file; or import such a file",
+    )  # fmt: skip
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="to export to, or to import")
+    parser.add_argument(
+        "--workdir", type=Path, default=Path(WORKDIR_NAME), metavar="DIR",
+        help="whose verdicts are exported, or where they go (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--to", metavar="SIZE", help=f"prune to that much, like 500M (default: ${host.BOOT_IMAGES_VARIABLE}, else 4G)"
@@ -23,7 +35,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show or prune the cache; raises BpfcompatError for a size that is none."""
+    """Show or prune the cache, or bring verdicts out or in; raises BpfcompatError."""
+    if (options.file is not None) != (options.action in {"export", "import"}):
+        needs = "needs a file" if options.file is None else "takes no file"
+        raise BpfcompatError(f"cache {options.action} {needs}.", "bpfcompat cache export verdicts.tar.gz")
+    if options.file:
+        return _export(options) if options.action == "export" else _import(options)
     cache = host.cache_folder()
     limit = host.size(options.to, "--to") if options.to else host.boot_images_bytes()
     if options.action == "prune":
@@ -32,6 +49,32 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(f"dropped {len(dropped)} boot images ({_megabytes(freed)})\n")
     else:
         _show(cache, limit)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from bpfcompat import transfer
+
+    store = VerdictStore(options.workdir.absolute())
+    target = common.writable(options.file, "cache export")
+    if target is None or not any(store.records()):
+        raise BpfcompatError(
+            f"there are no verdicts in {options.workdir}.", "run something first, or add --workdir DIR"
+        )
+    try:
+        count = transfer.export(store, target, socket.gethostname())
+    except OSError as error:
+        raise BpfcompatError(f"{options.file} cannot be written: {error.strerror or error}.") from error
+    sys.stdout.write(f"exported {count} verdicts to {options.file}\n")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from bpfcompat import transfer
+
+    found = transfer.take(VerdictStore(options.workdir.absolute()), options.file)
+    known = f"; {found.known} were known here already" if found.known else ""
+    sys.stdout.write(f"imported {found.taken} verdicts of {plain(found.sender)}{known}\n")
     return 0
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import fnmatch
 import math
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +49,19 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cold", action="store_true", help="boot every machine from its start")
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--runner", default="vm", help=argparse.SUPPRESS)
+
+
+def matching(names: Iterable[str], pattern: str) -> list[str]:
+    """Return the jobs that a pattern names, or whose profile it names; raises BpfcompatError if there are none."""
+    known = list(names)
+    found = [
+        name for name in known if any(fnmatch.fnmatchcase(part, pattern) for part in (name, name.partition("/")[0]))
+    ]
+    if not found:
+        close = difflib.get_close_matches(pattern, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known[:20]) or 'none yet'}"
+        raise BpfcompatError(f"no job is named '{pattern}'.", hint)
+    return found
 
 
 def duration(text: str, flag: str) -> float:

@@ -125,12 +125,14 @@ def _payload(check: Check, found: list[Entry], contents: dict[str, _Content], im
         name = f"{folder}/{path.name}"
         return Shipped(f"{MOUNT_POINT}/{name}", path.name, *contents[name])
 
+    listed = tuple((entry.name, entry.mode, contents[entry.name][0]) for entry in found)
     return Payload(
-        digest=digest.of_json([[entry.name, entry.mode, contents[entry.name][0]] for entry in found]),
+        digest=digest.of_json(listed),
         binary=shipped("bin", check.binary),
         artifact=shipped("artifact", check.artifact),
         empty=not found,
         image=image,
+        contents=listed,
     )
 
 

@@ -16,13 +16,13 @@ ORDER = [
     "guest", "guest.initramfs", "guest.build", "guest.preflight", "guest.libraries", "guest.payload",
     "qemu", "console", "qmp",
     "verdict", "machine", "accelerator", "bootimage", "runner",
-    "machines", "jobs", "session",
+    "machines", "jobs", "session", "explain", "transfer",
     "hints", "history",
     "report", "report.text", "report.gate", "report.identity", "report.view",
     "report.table", "report.document", "report.progress", "report.markdown", "report.junit", "report.html", "report.output",
     "compare",
     "tasks", "engine",
-    "", "cli.common", "cli.init", "cli.run", "cli.report", "cli.compare", "cli.history", "cli.cache",
+    "", "cli.common", "cli.init", "cli.run", "cli.explain", "cli.logs", "cli.report", "cli.compare", "cli.history", "cli.cache",
     "cli.test_command", "cli.test", "cli", "__main__",
 ]  # fmt: skip
 
