@@ -25,7 +25,8 @@ _STDERR = (
     ),
     (
         r"number of funcs in func_info doesn't match number of subprogs",
-        "The program passes a function to a helper (bpf_loop, bpf_for_each_map_elem, a timer), which kernels can since 5.13.",
+        "The program hands a function of its own to a helper (bpf_loop, bpf_for_each_map_elem, a timer), which Linux knows"
+        " since 5.13.",
     ),
     (
         r"failed to find valid kernel BTF|kernel BTF is missing|[Ff]ailed to load vmlinux BTF",
@@ -50,6 +51,11 @@ _STDERR = (
     (
         r"map '([^'\n]+)': failed to create(?: map)?: (?:Invalid argument|-EINVAL|Operation not supported)",
         "The kernel refuses to make the map {0}: its type or flags may be newer than this kernel, or its size may be unset.",
+    ),
+    (
+        r"prog '([^'\n]+)': failed to attach: (?:Operation not supported|Invalid argument)",
+        "This kernel cannot attach the program {0} as asked: it is older than that way to attach, or was built without it"
+        " (kprobe.multi: Linux 5.18 and CONFIG_FPROBE).",
     ),
     (
         r"BPF program is too large\. Processed \d+ insn|The sequence of \d+ jumps is too complex",

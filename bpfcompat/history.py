@@ -37,13 +37,14 @@ def path(workdir: Path) -> Path:
     return workdir / "registry" / "runs.jsonl"
 
 
-def append(workdir: Path, report: dict[str, Any]) -> None:
+def append(workdir: Path, report: dict[str, Any], text: str) -> None:
     """Add a run to the history of a work directory, under a lock, and keep its report.
 
+    text: the report as it was written.
     Raises BpfcompatError if the last line is damaged: a chain is not continued over a break. Raises OSError.
     """
     file = path(workdir)
-    kept = gzip.compress(atomic.json_text(report).encode(errors="replace"), 1, mtime=0)
+    kept = gzip.compress(text.encode(errors="replace"), 1, mtime=0)
     with atomic.locked(file.with_name("lock")):
         last = _last(file)
         name = f"reports/{report['run']['id']}.json.gz"

@@ -47,14 +47,15 @@ def write(run: Run, wanted: Wanted) -> None:
     report = document.render(run, {name: str(path) for name, path in paths.items()}, wanted.source)
     sys.stdout.write(render(report, "table") + f"\nreport: {paths.get('html', paths['json'])}\n")
     sys.stdout.flush()
+    text = render(report, "json")
     try:
         for name, path in paths.items():
-            atomic.write(path, render(report, name).encode(errors="replace"))
+            atomic.write(path, (text if name == "json" else render(report, name)).encode(errors="replace"))
     except OSError as error:
         raise BpfcompatError(f"the report cannot be written: {error.strerror}: {error.filename}.") from error
     finally:
         try:
-            history.append(workdir, report)
+            history.append(workdir, report, text)
         except (BpfcompatError, OSError) as error:
             sys.stderr.write(f"bpfcompat: this run is not in the history: {error}\n")
 

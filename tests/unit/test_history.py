@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from bpfcompat import history
+from bpfcompat import atomic, history
 from bpfcompat.cli import main
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.report import document
 
 from .test_report import FAIL, INFRA, PASS, run, target
+
+
+def append(folder, found):
+    history.append(folder, found, atomic.json_text(found))
 
 
 def report(number, *targets, name=None, version=None):
@@ -24,7 +28,7 @@ def report(number, *targets, name=None, version=None):
 @pytest.fixture
 def five(tmp_path):
     for number in range(5):
-        history.append(tmp_path, report(number))
+        append(tmp_path, report(number))
     return tmp_path
 
 
@@ -67,7 +71,7 @@ def test_a_kept_report_that_was_changed_is_found(five):
 def test_only_so_many_reports_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(history, "REPORTS_KEPT", 3)
     for number in range(5):
-        history.append(tmp_path, report(number))
+        append(tmp_path, report(number))
     assert len(list((tmp_path / "registry" / "reports").iterdir())) == 3
     assert history.verify(tmp_path) == history.Verification(5, ())
 
@@ -77,7 +81,7 @@ def test_a_damaged_last_line_is_not_continued(five):
     file.write_bytes(file.read_bytes().replace(b"000004Z", b"000009Z"))
     before = file.read_bytes()
     with pytest.raises(BpfcompatError, match="last line"):
-        history.append(five, report(9))
+        append(five, report(9))
     assert file.read_bytes() == before
 
 
@@ -86,13 +90,13 @@ def test_a_line_that_a_killed_run_left_half_is_dropped(five):
     whole = file.read_bytes()
     file.write_bytes(whole + whole[:100])
     assert history.verify(five).problems, "until then it is told"
-    history.append(five, report(9))
+    append(five, report(9))
     assert history.verify(five) == history.Verification(6, ())
 
 
 def _append_ten(folder, worker):
     for number in range(10):
-        history.append(folder, report(worker * 10 + number))
+        append(folder, report(worker * 10 + number))
 
 
 def test_parallel_runs_leave_a_whole_chain(tmp_path):
@@ -102,9 +106,9 @@ def test_parallel_runs_leave_a_whole_chain(tmp_path):
 
 
 def test_the_verbs(tmp_path, capsys):
-    history.append(tmp_path, report(1, target("a", PASS), target("b", PASS), name="agent", version="1.0"))
-    history.append(tmp_path, report(2, target("a", FAIL), target("c", INFRA), name="agent", version="1.1"))
-    history.append(tmp_path, report(3, name="other"))
+    append(tmp_path, report(1, target("a", PASS), target("b", PASS), name="agent", version="1.0"))
+    append(tmp_path, report(2, target("a", FAIL), target("c", INFRA), name="agent", version="1.1"))
+    append(tmp_path, report(3, name="other"))
     where = ["--workdir", str(tmp_path)]
     assert main(["history", "list", *where, "--artifact-name", "agent"]) == 0
     assert capsys.readouterr().out.splitlines()[2].split()[:5] == [
@@ -132,7 +136,7 @@ def test_the_verbs(tmp_path, capsys):
 def test_what_is_not_there_is_one_sentence(tmp_path, capsys):
     assert main(["history", "list", "--workdir", str(tmp_path)]) == 1
     assert "there is no history" in capsys.readouterr().err
-    history.append(tmp_path, report(1))
+    append(tmp_path, report(1))
     assert main(["compare", "--workdir", str(tmp_path), "--base-version", "x", "--head-version", "y"]) == 1
     assert "run x is not in the history" in capsys.readouterr().err
     assert main(["compare", "--base-version", "x"]) == 1
