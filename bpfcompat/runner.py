@@ -145,8 +145,8 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
                 f" ({request.command_seconds:g} s) was up; raise --timeout."
             ))  # fmt: skip
         if outcome.kind is OutcomeKind.ENDED:
-            mismatches, killed = _mismatches(request.check, outcome, folder), _killed_for_memory(folder)
-            outcome = replace(outcome, mismatches=mismatches, out_of_memory=killed)
+            outcome = _matched(request.check, outcome, folder)
+            outcome = replace(outcome, out_of_memory=_killed_for_memory(folder))
     except NoVerdict as error:
         outcome = error.outcome()
     outcome = replace(outcome, kernel_log=_kernel_log(folder, console_before))
@@ -170,11 +170,16 @@ def _arguments(request: Request) -> Callable[[Sequence[int], int], list[str]]:
     return lambda sockets, monitor: qemu.argv(request.machine, sockets, monitor, request.disk)
 
 
-def _mismatches(check: Check, outcome: Outcome, folder: Path) -> tuple[str, ...]:
-    if not any((check.expect.stdout, check.expect.stderr, check.expect.not_stdout, check.expect.not_stderr)):
-        return ()
-    texts = [(folder / f"{name}.log").read_bytes() for name in ("stdout", "stderr")]
-    return verdict.mismatches(check.expect, texts[0], texts[1], outcome.stdout.truncated or outcome.stderr.truncated)
+def _matched(check: Check, outcome: Outcome, folder: Path) -> Outcome:
+    """Return an outcome with what its streams say to the expectation's patterns."""
+    expect = check.expect
+    if not any((expect.stdout, expect.stderr, expect.not_stdout, expect.not_stderr)):
+        return outcome
+    stdout, stderr = ((folder / f"{name}.log").read_bytes() for name in ("stdout", "stderr"))
+    streams = {"stdout": outcome.stdout, "stderr": outcome.stderr}
+    truncated = frozenset(name for name, stream in streams.items() if stream.truncated)
+    notes = (*outcome.notes, *verdict.unseen(expect, truncated))
+    return replace(outcome, mismatches=verdict.mismatches(expect, stdout, stderr, truncated), notes=notes)
 
 
 def _kernel_log(folder: Path, since: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterator
 
 from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Verdict
 
@@ -56,17 +57,33 @@ def is_certain(verdict: Verdict) -> bool:
     return verdict.status is not Status.INFRA_ERROR and verdict.classification in _STORED
 
 
-def mismatches(expect: Expectation, stdout: bytes, stderr: bytes, truncated: bool) -> tuple[str, ...]:
-    """Return a sentence for each pattern of the expectation that does not hold for the kept streams."""
+def mismatches(
+    expect: Expectation, stdout: bytes, stderr: bytes, truncated: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """Return a sentence for each pattern of the expectation that does not hold for the kept streams.
+
+    truncated: the names of the streams that are not kept whole.
+    """
     found = []
-    suffix = " (the output was too long to be kept whole)" if truncated else ""
-    for name, text, wanted, unwanted in (
-        ("stdout", stdout, expect.stdout, expect.not_stdout),
-        ("stderr", stderr, expect.stderr, expect.not_stderr),
-    ):
+    for name, text, wanted, unwanted in _patterns(expect, stdout, stderr):
         decoded = text.decode(errors="replace")
+        suffix = " (the output was too long to be kept whole)" if name in truncated else ""
         if wanted is not None and not re.search(wanted, decoded, re.MULTILINE):
             found.append(f"Nothing in {name} matches /{wanted}/{suffix}.")
         if unwanted is not None and re.search(unwanted, decoded, re.MULTILINE):
             found.append(f"Something in {name} matches /{unwanted}/, which must not be there.")
     return tuple(found)
+
+
+def unseen(expect: Expectation, truncated: frozenset[str]) -> tuple[str, ...]:
+    """Return a note for each pattern that was looked for in a part of its stream only."""
+    return tuple(
+        f"the patterns of {name} were looked for in its beginning and end only: it was too long to be kept whole"
+        for name, _, wanted, unwanted in _patterns(expect, b"", b"")
+        if name in truncated and (wanted, unwanted) != (None, None)
+    )
+
+
+def _patterns(expect: Expectation, stdout: bytes, stderr: bytes) -> Iterator[tuple[str, bytes, str | None, str | None]]:
+    yield "stdout", stdout, expect.stdout, expect.not_stdout
+    yield "stderr", stderr, expect.stderr, expect.not_stderr

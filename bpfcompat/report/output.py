@@ -57,7 +57,8 @@ def write(run: Run, wanted: Wanted) -> None:
         try:
             history.append(workdir, report, text)
         except (BpfcompatError, OSError) as error:
-            sys.stderr.write(f"bpfcompat: this run is not in the history: {error}\n")
+            why = f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else error
+            sys.stderr.write(f"bpfcompat: this run is not in the history: {why}\n")
 
 
 def render(report: dict[str, Any], name: str) -> str:

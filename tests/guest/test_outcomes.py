@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bpfcompat.guest import PROTOCOL
-from bpfcompat.model import Classification, OutcomeKind, Status
+from bpfcompat.model import Classification, Expectation, OutcomeKind, Status
 from bpfcompat.session import Options
 
 from .conftest import KERNELS, machines_of
@@ -78,6 +78,12 @@ def test_a_flood_is_counted_and_bounded(verdicts, tmp_path):
     assert data.endswith(b"xxx\nlast\n")
     assert b"bytes left out here" in data
     assert len(data) < 600_000
+
+
+def test_a_pattern_over_a_truncated_stream_says_so(verdicts):
+    (record,) = verdicts("yes | head -c 2000000", expect=Expectation(stdout="^y$", not_stdout="z"))
+    assert record.verdict.status is Status.PASS
+    assert "beginning and end only" in record.outcome.notes[0]
 
 
 def test_names_arrive_exact_and_files_are_writable(verdicts, tmp_path):

@@ -88,11 +88,19 @@ def test_an_end_without_a_status_is_never_a_pass():
 
 def test_matchers_search_the_streams():
     expect = Expectation(stdout="^attached", not_stderr="libbpf: failed")
-    assert verdict.mismatches(expect, b"x\nattached\n", b"", False) == ()
-    assert len(verdict.mismatches(expect, b"no", b"libbpf: failed to load", False)) == 2
-    assert "too long" in verdict.mismatches(expect, b"no", b"", True)[0]
+    assert verdict.mismatches(expect, b"x\nattached\n", b"") == ()
+    assert len(verdict.mismatches(expect, b"no", b"libbpf: failed to load")) == 2
+    assert "too long" in verdict.mismatches(expect, b"no", b"", frozenset({"stdout"}))[0]
+    assert "too long" not in verdict.mismatches(expect, b"no", b"", frozenset({"stderr"}))[0]
     failed = verdict.decide(replace(ENDED, mismatches=("Nothing in stdout matches /x/.",)), Expectation())
     assert (failed.status, failed.reason) == (Status.FAIL, "Nothing in stdout matches /x/.")
+
+
+def test_a_pattern_that_was_not_looked_for_everywhere_says_so():
+    expect = Expectation(not_stderr="failed")
+    assert verdict.unseen(expect, frozenset({"stdout"})) == ()
+    (note,) = verdict.unseen(expect, frozenset({"stdout", "stderr"}))
+    assert "stderr" in note
 
 
 @pytest.mark.parametrize(
