@@ -32,11 +32,11 @@ COMMANDS = [
 
 
 def told(record):
-    """All of a record but what must differ: times, where it was kept, how it was booted."""
+    """All of a record but what must differ: times, where it was kept, how it was booted, what its kernel said when."""
     plain = dataclasses.asdict(record)
     for name in ("started_at", "finished_at", "seconds", "run_id", "boot", "qemu_command", "evidence"):
         del plain[name]
-    for name in ("command_seconds", "max_rss_kib"):
+    for name in ("command_seconds", "max_rss_kib", "kernel_log"):
         del plain["outcome"][name]
     return plain
 

@@ -1,0 +1,195 @@
+"""Kernels from Debian's archive: `apt:SUITE/PACKAGE[=VERSION]`, through the host's own apt with a private configuration.
+
+PACKAGE may be a meta-package, an exact package, or a pattern with `*` that stands for its newest match: exact versions
+vanish from the archive when superseded, so matrices name suites or series.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+from bpfcompat import atomic, processes
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.kernels import tree, unpack
+from bpfcompat.kernels.sources import Asked
+from bpfcompat.kernels.store import Fetched
+from bpfcompat.model import Classification
+
+MIRROR_VARIABLE = "BPFCOMPAT_DEBIAN_MIRROR"
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_INDEX_SECONDS = 600  # profiles of one suite in one run read the same index
+_WITHOUT_SECURITY = {"sid", "unstable", "experimental"}
+_SHELL_BYTES = 65536  # a package below this only depends on others: meta-packages, and linux-image from 6.19 on
+_NAME = re.compile(
+    r"(?P<suite>[a-z][a-z0-9.-]*)/(?P<package>linux-[A-Za-z0-9.+~*_-]+)(?:=(?P<version>[A-Za-z0-9.+~:-]+))?"
+)
+_KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules)(-unsigned)?-")
+
+
+def fetch(asked: Asked) -> Fetched:
+    """Download a kernel package with the packages it is split into, check signatures, and unpack them."""
+    suite, wanted, exact = _parsed(asked.rest)
+    if not shutil.which("apt-get"):
+        raise _unavailable("apt: kernels need the program apt-get, which this machine does not have.", "use path:IMAGE")
+    target = asked.folder / "tree"
+    target.mkdir()
+    try:
+        options = _update(suite, asked.cache)
+        packages, version = _closure(options, _newest(options, suite, wanted), suite, exact)
+        names = [f"{name}={number}" for name, number in packages.items()]
+        processes.check(
+            ["apt-get", *options, "download", *names], doing=f"downloading {' '.join(names)}", cwd=asked.folder
+        )
+    except NoVerdict:
+        raise
+    except BpfcompatError as error:
+        raise _unavailable(error.message, error.hint) from error
+    for archive in asked.folder.glob("*.deb"):
+        unpack.package(archive, target)
+    return tree.find(target, asked.profile.kernel, version)
+
+
+def _parsed(rest: str) -> tuple[str, str, str]:
+    """Return suite, package and version, which is empty if none is named."""
+    parts = _NAME.fullmatch(rest)
+    if not parts:
+        raise _unavailable(
+            f"'apt:{rest}' is not apt:SUITE/PACKAGE[=VERSION].", "for instance apt:bookworm/linux-image-cloud-amd64"
+        )
+    return parts["suite"], parts["package"], parts["version"] or ""
+
+
+def _unavailable(message: str, hint: str = "") -> NoVerdict:
+    return NoVerdict(Classification.KERNEL_UNAVAILABLE, message, hint)
+
+
+def _update(suite: str, cache: Path) -> list[str]:
+    """Bring the suite's package index up to date and return the options that make apt use it and nothing else."""
+    state = cache / "apt" / suite
+    (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    settings = {
+        "Dir::Etc::sourcelist": state / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::State": state, "Dir::State::lists": state / "lists", "Dir::State::status": "/dev/null", "Dir::Cache": state / "cache",
+        "Acquire::Languages": "none", "Acquire::Retries": 3,
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
+        # apt's own download user cannot enter a private cache folder; signatures are checked all the same.
+        "APT::Sandbox::User": "root",
+    }  # fmt: skip
+    options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
+    stamp = state / "updated"
+    with atomic.locked(state / "lock"):
+        if not stamp.exists() or time.time() - stamp.stat().st_mtime > _INDEX_SECONDS:
+            main, security = _mirrors()
+            lines = [f"deb [signed-by={_keyring()}] {main} {suite} main"]
+            if suite not in _WITHOUT_SECURITY and not suite.endswith("-backports"):
+                lines.append(f"deb [signed-by={_keyring()}] {security} {suite}-security main")
+            atomic.write(state / "sources.list", "\n".join([*lines, ""]).encode())
+            processes.check(
+                ["apt-get", *options, "update", "-qq", "--error-on=any"],
+                doing=f"reading the package index of {suite}",
+                hint=f"check the network, and that your Debian mirror has the suite {suite}",
+            )
+            atomic.write(stamp, b"")
+    return options
+
+
+def _keyring() -> Path:
+    if not _KEYRING.exists():
+        raise _unavailable("Debian's archive keyring is not installed.", "apt-get install debian-archive-keyring")
+    return _KEYRING
+
+
+@functools.cache
+def _mirrors() -> tuple[str, str]:
+    """Return the host's mirror of Debian's archive and of its security archive."""
+    chosen = os.environ.get(MIRROR_VARIABLE)
+    main, security = (chosen.rstrip("/"), None) if chosen else (None, None)
+    # --print-uris names what would be fetched, so it works with any format of sources and before the first update.
+    listed = processes.check(["apt-get", "update", "--print-uris"], doing="reading this machine's apt sources").decode(
+        errors="replace"
+    )
+    for base, suite in re.findall(r"^'(\S+?)/dists/(\S+?)/InRelease'", listed, re.MULTILINE):
+        if base.rstrip("/").endswith("debian-security") or (suite.endswith("-security") and "debian" in base):
+            security = security or base
+        elif base.rstrip("/").endswith("debian"):
+            main = main or base
+    if main is None:
+        raise _unavailable(
+            "this machine's apt sources name no mirror of Debian's archive.",
+            f"export {MIRROR_VARIABLE}=URL of a mirror (it ends in /debian)",
+        )
+    return main, security or f"{main}-security"
+
+
+def _newest(options: list[str], suite: str, wanted: str) -> str:
+    """Return the package that `wanted` stands for: itself, or the match of a pattern that has the highest version."""
+    if "*" not in wanted:
+        return wanted
+    prefix = wanted.partition("*")[0]
+    names = processes.check(["apt-cache", *options, "pkgnames", prefix], doing="listing packages").decode().split()
+    matches = [name for name in names if fnmatch.fnmatchcase(name, wanted) and not name.endswith("-dbg")]
+    if not matches:
+        raise _unavailable(
+            f"no package of {suite} matches '{wanted}'.",
+            f"`apt-cache pkgnames {prefix}` on a machine of {suite} lists what there is",
+        )
+    return max(matches, key=_by_version)
+
+
+def _by_version(name: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", name)]
+
+
+def _closure(options: list[str], package: str, suite: str, exact: str) -> tuple[dict[str, str], str]:
+    """Return the kernel packages behind `package` with their versions, and the version of the image.
+
+    Meta-packages depend on the real one; from 6.19 on that is an empty shell over linux-binary and linux-modules.
+
+    exact: the version that `package` must have; empty for the newest.
+    """
+    found: dict[str, str] = {}
+    shells: set[str] = set()
+    queue = [(package, exact)]
+    while queue:
+        name, wanted = queue.pop()
+        if name in found or name in shells:
+            continue
+        fields = _shown(options, f"{name}={wanted}" if wanted else name)
+        if "Version" not in fields:
+            if name == package:
+                raise _missing(options, package, suite, exact)
+            continue  # the archive drops old modules before it drops their image; such a kernel comes without modules
+        if int(fields.get("Size", 0)) > _SHELL_BYTES:
+            found[name] = fields["Version"]
+        else:
+            shells.add(name)
+        depends = (re.match(r"\s*([^ |(]+)(?: \(= ([^)]+)\))?", part) for part in fields.get("Depends", "").split(","))
+        queue += [(part[1], part[2] or "") for part in depends if part and _KERNEL_PACKAGE.match(part[1])]
+    image = next((name for name in found if re.match(r"linux-(binary|image)-", name)), None)
+    if image is None:
+        raise _unavailable(f"{package} of {suite} brings no kernel image.", "name a linux-image package")
+    return found, f"{image} {found[image]}"
+
+
+def _shown(options: list[str], name: str) -> dict[str, str]:
+    shown = processes.run(["apt-cache", *options, "show", "--no-all-versions", name]).stdout.decode(errors="replace")
+    return dict(re.findall(r"^(Version|Depends|Size): (.*)$", shown, re.MULTILINE))
+
+
+def _missing(options: list[str], package: str, suite: str, exact: str) -> NoVerdict:
+    now = _shown(options, package).get("Version") if exact else None
+    if now:
+        return _unavailable(
+            f"{suite} has {package} {exact} no more, but {now}.", f"name what there is: apt:{suite}/{package}={now}"
+        )
+    return _unavailable(
+        f"{suite} has no package {package}.",
+        f"use a pattern for the newest of a series, for instance apt:{suite}/linux-image-*-cloud-amd64",
+    )

@@ -1,0 +1,32 @@
+"""Kernels of one's own: `path:IMAGE`, with `modules:` and `config:` beside it in the profile."""
+
+from __future__ import annotations
+
+from bpfcompat.errors import NoVerdict
+from bpfcompat.kernels import image, modules
+from bpfcompat.kernels.sources import Asked
+from bpfcompat.kernels.store import Fetched
+from bpfcompat.model import Classification
+
+LOCAL = True
+
+
+def fetch(asked: Asked) -> Fetched:
+    """Find an image and its modules on this machine; raises NoVerdict if one is not there."""
+    profile = asked.profile
+    path = profile.root / asked.rest
+    if not path.is_file():
+        raise NoVerdict(
+            Classification.KERNEL_UNAVAILABLE,
+            f"there is no kernel image {path}.",
+            f"build it, or correct the profile '{profile.id}'",
+        )
+    folder, config = (profile.root / name if name else None for name in (profile.modules, profile.config))
+    for key, found in (("modules", folder), ("config", config)):
+        if found and not found.exists():
+            raise NoVerdict(
+                Classification.KERNEL_UNAVAILABLE,
+                f"there is no {found}.",
+                f"correct `{key}:` of the profile '{profile.id}'",
+            )
+    return Fetched(path, image.version(path), folder, config, (path, *(modules.watched(folder) if folder else ())))
