@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.measure import Row, in_turns, run
 from bench.scenes import changed_loader, tool, write_project
 from bpfcompat import host
-from bpfcompat.kernels import apt
+from bpfcompat.kernels.sources import Asked, apt
 from bpfcompat.model import Profile
 
 KERNEL = "bookworm/linux-image-amd64"
@@ -67,7 +67,7 @@ def _prepare(folder: Path) -> tuple[Path, Path] | None:
         return None
     tree = folder / "kernel"
     tree.mkdir()
-    fetched = apt.fetch(KERNEL, Profile("full-6.1", f"apt:{KERNEL}"), host.cache_folder(), tree)
+    fetched = apt.fetch(Asked(KERNEL, Profile("full-6.1", f"apt:{KERNEL}"), host.cache_folder(), tree))
     assert fetched.modules
     root = next(parent for parent in fetched.modules.parents if (parent / "lib" / "modules").is_dir())
     subprocess.run(["/usr/sbin/depmod", "-b", root, fetched.modules.parent.name], check=True)

@@ -27,20 +27,21 @@ from bpfcompat.qmp import Monitor, MonitorError
 if TYPE_CHECKING:
     from bpfcompat.machine import Guest
 
-FORMAT = 1
+FORMAT = 2
 _RESTORE_SECONDS = 10.0
 _CAPABILITIES = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
 
 
-def identity(machine: qemu.Machine, kernel: str, initramfs: str) -> str:
+def identity(machine: qemu.Machine, contents: dict[str, str]) -> str:
     """Return what a boot image is known by: everything that shaped it.
 
-    kernel, initramfs: their digests.
+    contents: digests of the files that the machine has, by what they are.
     """
-    neutral = replace(machine, image=Path("kernel"), initramfs=Path("initramfs"))
+    disks = tuple((name, Path(name)) for name, _ in machine.disks)
+    neutral = replace(machine, image=Path("kernel"), initramfs=Path("initramfs"), disks=disks)
     memory = qemu.Memory(Path("ram"), saving=True)
     return digest.of_json({
-        "format": FORMAT, "protocol": PROTOCOL, "kernel": kernel, "initramfs": initramfs, "disk": payload.SIZE_MIB,
+        "format": FORMAT, "protocol": PROTOCOL, "contents": contents, "disk": payload.SIZE_MIB,
         "arguments": qemu.argv(neutral, range(len(qemu.SERIAL_PORTS)), 4, Path("payload"), memory),
         "qemu": [host.qemu_version(), host.stamp(Path(machine.binary))],
         "processor": host.processor() if machine.accelerator == "kvm" else None,

@@ -19,6 +19,7 @@ PACKAGES = {
     "gcc": "gcc libc6-dev",
     "bash-static": "bash-static",
     "busybox": "busybox-static",
+    "bsdtar": "libarchive-tools",
 }
 
 

@@ -11,7 +11,7 @@ from bpfcompat.guest import PROTOCOL
 from bpfcompat.model import Job, Kernel, Payload, Project
 from bpfcompat.qemu import Machine
 
-KEY_FORMAT = 1
+KEY_FORMAT = 2
 
 
 def plan(project: Project) -> tuple[Job, ...]:
@@ -24,7 +24,9 @@ def plan(project: Project) -> tuple[Job, ...]:
     )
 
 
-def key_parts(job: Job, kernel: Kernel, initramfs: str, payload: Payload, machine: Machine) -> dict[str, Any]:
+def key_parts(
+    job: Job, kernel: Kernel, initramfs: str, tools: str, payload: Payload, machine: Machine
+) -> dict[str, Any]:
     """Return everything that shapes a job's verdict, by names that a user knows.
 
     Not in it: times, paths and file names on this machine, time limits, the version of this package.
@@ -35,6 +37,7 @@ def key_parts(job: Job, kernel: Kernel, initramfs: str, payload: Payload, machin
         "kernel image": kernel.image_sha256,
         "kernel modules": kernel.modules_sha256,
         "initramfs": initramfs,
+        "tools": tools,
         "architecture": platform.machine(),
         "kernel command line": machine.kernel_command_line,
         "memory": machine.memory,

@@ -11,7 +11,7 @@ from pathlib import Path
 from bpfcompat import accelerator, atomic, bootimage, host, kernels
 from bpfcompat.accelerator import Accelerator
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import build, initramfs
+from bpfcompat.guest import build, initramfs, tools
 from bpfcompat.model import Classification, Kernel, Profile, Project
 from bpfcompat.qemu import Machine
 
@@ -113,6 +113,22 @@ class Machines:
             userland = build.userland(self.cache)
             atomic.write(target, initramfs.pack(userland, build.applets(userland.busybox), kernel.modules))
 
+    # ---- tools ----
+
+    @functools.cached_property
+    def tools(self) -> tools.Tools:
+        """The programs that every guest has; raises BpfcompatError."""
+        return tools.find(self.cache)
+
+    @property
+    def tools_disk(self) -> Path:
+        """Where the disk of the guests' tools is, or will be; raises BpfcompatError."""
+        return self.cache / "tools" / f"{self.tools.identity}.ext4"
+
+    def pack_tools(self) -> None:
+        """Make the disk of the guests' tools; raises BpfcompatError."""
+        tools.pack(self.tools, self.tools_disk)
+
     # ---- accelerator ----
 
     def accelerator(self) -> Accelerator | None:
@@ -151,7 +167,10 @@ class Machines:
         if kernel is None or archive is None:
             return None
         qemu = host.program("qemu-system-x86_64")
-        return Machine(qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline)
+        disks = [("tools", self.tools_disk), *([("modules", kernel.modules_disk)] if kernel.modules_disk else [])]
+        return Machine(
+            qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline, tuple(disks)
+        )
 
     # ---- boot images ----
 
@@ -173,7 +192,11 @@ class Machines:
         if not self.warm or machine is None or kernel is None or archive is None:
             return None
         if machine not in self._images:
-            image = bootimage.identity(machine, kernel.image_sha256, archive)
+            contents = {
+                "kernel": kernel.image_sha256, "modules": kernel.modules_sha256, "initramfs": archive,
+                "tools": self.tools.identity,
+            }  # fmt: skip
+            image = bootimage.identity(machine, contents)
             self._images[machine] = bootimage.folder(self.cache) / image
         return self._images[machine]
 

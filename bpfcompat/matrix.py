@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import document, schema
+from bpfcompat import document, kernels, schema
 from bpfcompat.document import Document, Location
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Matrix, Profile
@@ -60,11 +60,17 @@ def parse_profiles(read: Document, rows: list[dict[str, Any]], location: Locatio
 
 
 def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) -> Profile:
+    try:
+        kernels.refuse_foreign(row["kernel"])
+    except BpfcompatError as error:
+        raise BpfcompatError(f"{read.where((*here, 'kernel'))}: {error.message}", error.hint) from error
     kind = row["kernel"].partition(":")[0]
-    if "modules" in row and kind != "path":
-        raise BpfcompatError(
-            f"{read.where((*here, 'modules'))}: `modules` belongs to a path: kernel only.", "remove the line"
-        )
+    for key, kinds in (("modules", ("path", "deb", "rpm")), ("config", ("path",))):
+        if key in row and kind not in kinds:
+            raise BpfcompatError(
+                f"{read.where((*here, key))}: `{key}` belongs to a kernel of {' or '.join(f'{name}:' for name in kinds)} only.",
+                "remove the line",
+            )
     memory = megabytes(row.get("memory", 512))
     if memory < 128:
         raise BpfcompatError(
@@ -72,7 +78,7 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
         )
     return Profile(
         id=row["id"], kernel=row["kernel"], required=row.get("required", True),
-        expects_failure=row.get("expect") == "fail", modules=row.get("modules"),
+        expects_failure=row.get("expect") == "fail", modules=row.get("modules"), config=row.get("config"),
         timeout=seconds(row["timeout"]) if "timeout" in row else None, memory=memory,
         cpus=row.get("cpus", 1), cmdline=" ".join(row.get("cmdline", "").split()), root=root,
     )  # fmt: skip

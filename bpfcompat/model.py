@@ -63,6 +63,7 @@ class Profile:
     expects_failure: bool = False
     """A failure here is known, and does not count."""
     modules: str | None = None
+    config: str | None = None
     timeout: float | None = None
     """Seconds for the command on this kernel; None means the check's own limit."""
     memory: int = 512
@@ -70,7 +71,7 @@ class Profile:
     cpus: int = 1
     cmdline: str = ""
     root: Path = Path()
-    """The folder that the paths in `kernel` and `modules` are relative to."""
+    """The folder that the paths in `kernel`, `modules` and `config` are relative to."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,13 @@ class Kernel:
     modules: tuple[Path, ...]
     """Decompressed modules that the guest needs, in the order in which they can be loaded."""
     modules_sha256: str
+    """Of all that came with it."""
+    release: str = ""
+    """As `uname -r` will say it."""
+    modules_disk: Path | None = None
+    """All its modules, as a disk whose root is /lib/modules; None if none came with it."""
+    config: Path | None = None
+    """What it was built with, if that came with it."""
 
 
 @dataclass(frozen=True)

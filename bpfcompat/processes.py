@@ -115,15 +115,22 @@ def stop_all() -> None:
 
 
 def run(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdout: int | IO[bytes] = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end and return its result with stdout and stderr; raises BpfcompatError if it cannot start."""
-    child = start(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd)
+    """Run a program to its end and return its result with stderr, and stdout unless that goes elsewhere.
+
+    Raises BpfcompatError if it cannot start.
+    """
+    child = start(argv, stdout=stdout, stderr=subprocess.PIPE, env=env, cwd=cwd)
     try:
-        stdout, stderr = child.communicate()
+        said, stderr = child.communicate()
     finally:
         stop(child)
-    return subprocess.CompletedProcess(argv, child.returncode, stdout, stderr)
+    return subprocess.CompletedProcess(argv, child.returncode, said or b"", stderr)
 
 
 def check(argv: Sequence[str], *, doing: str, hint: str = "", **options: Any) -> bytes:

@@ -26,6 +26,8 @@ class Machine:
     initramfs: Path
     cmdline: str = ""
     """What the profile adds to the kernel command line."""
+    disks: tuple[tuple[str, Path], ...] = ()
+    """Read-only disks beside the payload: serial number, by which init finds it, and image."""
 
     @property
     def kernel_command_line(self) -> str:
@@ -67,10 +69,9 @@ def argv(
     ]  # fmt: skip
     for name, number in zip(SERIAL_PORTS, sockets, strict=True):
         options += ["-chardev", f"socket,id={name},fd={number}", "-serial", f"chardev:{name}"]
-    options += [
-        "-drive", f"if=none,id=payload,format=raw,readonly=on,file={_value(payload)}",
-        "-device", "virtio-blk-pci,drive=payload",
-    ]  # fmt: skip
+    for name, image in (("payload", payload), *machine.disks):
+        options += ["-drive", f"if=none,id={name},format=raw,readonly=on,file={_value(image)}"]
+        options += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
     return options + (_memory(machine, memory) if memory else [])
 
 

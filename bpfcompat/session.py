@@ -154,7 +154,7 @@ class Session:
         """Raise BpfcompatError for the first input that is missing; a loader that cannot run is told in the rows of its jobs."""
         self.store.prepare()
         self.machines.accelerator()
-        for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox"):
+        for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox", "bpftool"):
             host.program(name)
         for check in self.project.checks:
             with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
@@ -180,7 +180,7 @@ class Session:
         )
         if kernel is None or machine is None or identity is None:
             return None
-        return jobs.key_parts(job, kernel, identity, self.payload(job.check), machine)
+        return jobs.key_parts(job, kernel, identity, self.machines.tools.identity, self.payload(job.check), machine)
 
     def cached(self, job: Job) -> Record | None:
         """Return the stored record of exactly these inputs, if it is to be used."""

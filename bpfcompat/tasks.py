@@ -136,7 +136,7 @@ class _Ready:
 
 
 def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[str] = ()) -> Iterator[Task]:
-    """Yield the doit tasks of a session: init, payload, fetch, initramfs, accelerator, bootimage, kernel, report."""
+    """Yield the doit tasks of a session: init, tools, payload, fetch, initramfs, accelerator, bootimage, kernel, report."""
 
     def abandon() -> None:
         finish(session.finish())
@@ -145,6 +145,7 @@ def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[
     selection = _Selection(progress, abandon)
     progress.total = len(session.jobs)
     yield _init(session)
+    yield _tools(session)
     yield from _group("payload", "copy, hash and pack what a check brings", _payloads(session, after))
     yield from _group("fetch", "bring kernels into the store", _fetches(session, progress))
     yield from _group("initramfs", "pack the guest's userland with a kernel's modules", _initramfses(session))
@@ -192,6 +193,22 @@ def _init(session: Session) -> Task:
         "targets": [str(session.machines.init)],
         "uptodate": [_Ready("compiled from this source", session.machines.init.exists)],
         "clean": True,
+        "io": {"capture": False},
+    }
+
+
+def _tools(session: Session) -> Task:
+    def packed() -> bool:
+        try:
+            return session.machines.tools_disk.exists()
+        except (BpfcompatError, OSError):
+            return False
+
+    return {
+        "basename": "tools",
+        "doc": "pack bpftool and its libraries for the guests",
+        "actions": [_sentence(session.machines.pack_tools)],
+        "uptodate": [_Ready("packed from these files", packed)],
         "io": {"capture": False},
     }
 
@@ -299,7 +316,7 @@ def _accelerator(session: Session, progress: Progress) -> Task:
         "doc": "find out, by a boot, whether KVM works here",
         "actions": [_sentence(probe)],
         "uptodate": [_Ready("found out before", known)],
-        "task_dep": [f"initramfs:{session.project.matrix.profiles[0].id}"],
+        "task_dep": ["tools", f"initramfs:{session.project.matrix.profiles[0].id}"],
         "io": {"capture": False},
     }
 

@@ -57,7 +57,7 @@
 
 #define STALE (16 << 20) /* bytes of free memory that the boot has left used */
 
-#define PAYLOAD_DEVICE "/dev/vda"
+#define TOOLS_ROOT "/bpfcompat/tools"
 #define PAYLOAD_ROOT "/bpfcompat/payload"
 #define WORK_ROOT "/bpfcompat/work"
 
@@ -505,17 +505,66 @@ static void link_tree(const char *from, const char *to)
 		closedir(directory);
 }
 
+/* Disks are told apart by their serial numbers: the order in which a kernel finds them is its own affair. */
+static bool find_disk(const char *serial, char *device, size_t size)
+{
+	DIR *disks = opendir("/sys/block");
+	struct dirent *entry;
+	bool found = false;
+
+	while (disks && !found && (entry = readdir(disks))) {
+		char path[300], seen[32] = "";
+		int fd;
+
+		snprintf(path, sizeof(path), "/sys/block/%s/serial", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		found = read(fd, seen, sizeof(seen) - 1) > 0 && !strcmp(strtok(seen, "\n") ?: "", serial);
+		close(fd);
+		snprintf(device, size, "/dev/%s", entry->d_name);
+	}
+	if (disks)
+		closedir(disks);
+	return found;
+}
+
+static bool mount_disk(const char *device, const char *target)
+{
+	return mount(device, target, "ext4", MS_RDONLY | MS_NODEV, "noload") == 0;
+}
+
+/* What never changes is mounted before the guest is saved. A kernel may have no modules, or no driver for disks. */
+static void mount_system(void)
+{
+	static const char *const disks[][2] = { { "tools", TOOLS_ROOT }, { "modules", "/bpfcompat/modules" } };
+
+	for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+		char device[300];
+
+		if (find_disk(disks[i][0], device, sizeof(device)) && !mount_disk(device, disks[i][1])) {
+			log_line("the disk with the %s cannot be mounted: %s", disks[i][0], strerror(errno));
+			stop_machine();
+		}
+	}
+	link_tree(TOOLS_ROOT "/root", ""); /* beside it stands the lost+found of every ext4 */
+}
+
 static void mount_payload(void)
 {
-	int fd = open(PAYLOAD_DEVICE, O_RDONLY | O_CLOEXEC);
+	char device[300];
+	int fd;
 
+	if (!find_disk("payload", device, sizeof(device)))
+		refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
+	fd = open(device, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		refuse("the payload disk is not there (%s: %s)", PAYLOAD_DEVICE, strerror(errno));
+		refuse("%s cannot be opened: %s", device, strerror(errno));
 	/* After a restore the block cache still holds the disk that the guest was saved with. */
 	ioctl(fd, BLKFLSBUF, 0);
 	close(fd);
 	mkdir(PAYLOAD_ROOT, 0755);
-	if (mount(PAYLOAD_DEVICE, PAYLOAD_ROOT, "ext4", MS_RDONLY | MS_NODEV, "noload") < 0)
+	if (!mount_disk(device, PAYLOAD_ROOT))
 		refuse("the payload disk cannot be mounted: %s", strerror(errno));
 	copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
 	link_tree(PAYLOAD_ROOT "/root", "");
@@ -766,6 +815,7 @@ int main(void)
 	err.port = "/dev/ttyS3";
 	mount_all();
 	load_modules();
+	mount_system();
 	bring_up_loopback();
 	set_limits();
 	uname(&kernel);

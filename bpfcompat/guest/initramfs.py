@@ -9,12 +9,12 @@ from pathlib import Path
 
 from bpfcompat import digest
 
-FORMAT = 1
+FORMAT = 2
 """Counts the layouts below, so that a change of this module changes the digest."""
 
 _FOLDERS = (
-    "bin", "bpfcompat", "bpfcompat/payload", "bpfcompat/work", "dev", "etc", "modules", "proc", "root", "run",
-    "sys", "tmp", "usr", "usr/local", "usr/local/bin", "var",
+    "bin", "bpfcompat", "bpfcompat/payload", "bpfcompat/tools", "bpfcompat/modules", "bpfcompat/work", "dev", "etc",
+    "lib", "modules", "proc", "root", "run", "sys", "tmp", "usr", "usr/local", "usr/local/bin", "var",
 )  # fmt: skip
 _LINKS = {
     "sbin": "bin",
@@ -23,6 +23,7 @@ _LINKS = {
     "var/run": "../run",
     "var/tmp": "../tmp",
     "etc/mtab": "/proc/self/mounts",
+    "lib/modules": "/bpfcompat/modules/modules",
 }
 _TEXTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n",

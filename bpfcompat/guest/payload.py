@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpfcompat import digest, host, processes
+from bpfcompat import digest, disk
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import libraries, preflight
 from bpfcompat.model import Check, Classification, Payload, Shipped
@@ -182,15 +182,6 @@ def _make_empty(image: Path) -> None:
 
 def _make_image(tree: Path, image: Path) -> None:
     try:
-        processes.check(
-            [
-                host.program("mke2fs"), "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-O", "^has_journal,^resize_inode",
-                "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", "-d", str(tree), str(image), f"{SIZE_MIB}M",
-            ],
-            doing="making the payload disk",
-            hint=f"its files must fit into {SIZE_MIB} MiB",
-        )  # fmt: skip
-    except NoVerdict:
-        raise
+        disk.make(tree, image, SIZE_MIB)
     except BpfcompatError as error:
         raise NoVerdict(Classification.STAGING_FAILURE, error.message, error.hint) from error

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
-from bpfcompat.errors import NoVerdict
-from bpfcompat.kernels import apt, files, store
-from bpfcompat.kernels.store import Fetched
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.kernels import sources, store
+from bpfcompat.kernels.sources import Asked
 from bpfcompat.model import Classification, Kernel, Profile
 
-Source = Callable[[str, Profile, Path, Path], Fetched]
-"""(what stands behind the colon, the profile, the cache, an empty folder to work in) -> the kernel's files."""
 
-SOURCES: dict[str, Source] = {"apt": apt.fetch, "path": files.fetch}
+def refuse_foreign(name: str) -> None:
+    """Raise BpfcompatError for a name that is of no kind of source that there is."""
+    kind, _, rest = name.partition(":")
+    if kind in sources.names() and (rest or kind == "host"):
+        return
+    close = [other for other in difflib.get_close_matches(kind, sources.names(), n=1) if rest and other != kind]
+    kinds = ", ".join(other if other == "host" else f"{other}:..." for other in sources.names())
+    raise BpfcompatError(
+        f"'{name}' does not name a kernel.",
+        f"did you mean '{close[0]}:{rest}'?"
+        if close
+        else f"write one of {kinds}; for instance apt:bookworm/linux-image-cloud-amd64",
+    )
 
 
-def _split(profile: Profile) -> tuple[Source, str]:
-    kind, colon, rest = profile.kernel.partition(":")
-    if not colon or kind not in SOURCES or not rest:
-        raise NoVerdict(
-            Classification.KERNEL_UNAVAILABLE,
-            f"'{profile.kernel}' does not name a kernel.",
-            f"write one of {', '.join(f'{name}:...' for name in SOURCES)}, for instance apt:bookworm/linux-image-cloud-amd64",
-        )
-    return SOURCES[kind], rest
+def _split(profile: Profile) -> tuple[ModuleType, str]:
+    kind, _, rest = profile.kernel.partition(":")
+    try:
+        refuse_foreign(profile.kernel)
+    except BpfcompatError as error:
+        raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
+    return sources.load(kind), rest
+
+
+def _is_local(source: ModuleType) -> bool:
+    return getattr(source, "LOCAL", False)
 
 
 def address(profile: Profile) -> str:
     """Return what a kernel's resolution is remembered under: its name, with paths made absolute."""
-    source, rest = _split(profile)
-    if source is files.fetch:
-        return f"path:{profile.root / rest}|{profile.root / profile.modules if profile.modules else ''}"
-    return profile.kernel
+    source, _ = _split(profile)
+    if not _is_local(source):
+        return profile.kernel
+    return "|".join([profile.kernel, str(profile.root), profile.modules or "", profile.config or ""])
 
 
 def pinned(profile: Profile, cache: Path) -> Kernel | None:
@@ -48,7 +61,7 @@ def fetch(profile: Profile, cache: Path, *, offline: bool = False) -> Kernel:
     Raises NoVerdict (KERNEL_UNAVAILABLE) with what to do.
     """
     source, rest = _split(profile)
-    if offline and source is not files.fetch:
+    if offline and not _is_local(source):
         raise NoVerdict(
             Classification.KERNEL_UNAVAILABLE,
             f"{profile.kernel} is not in the kernel store, and --offline forbids fetching it.",
@@ -58,7 +71,7 @@ def fetch(profile: Profile, cache: Path, *, offline: bool = False) -> Kernel:
     work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="kernel.", dir=work))
     try:
-        return store.add(cache, address(profile), profile.kernel, source(rest, profile, cache, folder))
+        return store.add(cache, address(profile), profile.kernel, source.fetch(Asked(rest, profile, cache, folder)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

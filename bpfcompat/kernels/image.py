@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import re
 import zlib
 from pathlib import Path
 
@@ -34,13 +35,17 @@ def refuse_foreign(image: Path, source: str) -> None:
 
 
 def version(image: Path) -> str:
-    """Return the version text in a bzImage's header (kernel_version in Documentation/arch/x86/boot.rst), else its name."""
-    with image.open("rb") as file:
-        head = file.read(0x10000)
-    if not _is_bzimage(head):
-        return image.name
-    at = int.from_bytes(head[0x20E:0x210], "little") + 0x200
-    return head[at : at + 256].split(b"\0")[0].split(b" ")[0].decode(errors="replace") or image.name
+    """Return the release that an image names in its header or banner, else its file's name."""
+    return release(image.read_bytes()) or image.name
+
+
+def release(kernel: bytes) -> str:
+    """Return what `uname -r` will say, by the banner in an ELF kernel or the header of a bzImage; empty if neither tells."""
+    if _is_bzimage(kernel):
+        at = int.from_bytes(kernel[0x20E:0x210], "little") + 0x200
+        return kernel[at : at + 256].split(b"\0")[0].split(b" ")[0].decode(errors="replace")
+    banner = re.search(rb"Linux version ([0-9][!-~]{0,63}) ", kernel)
+    return banner[1].decode() if banner else ""
 
 
 def unpacked(data: bytes, folder: Path) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +15,34 @@ from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Classification
 
 
+def files(tree: Path) -> dict[str, Path]:
+    """Return all modules of a kernel, and the lists of what is built in: path below /lib/modules/RELEASE -> file.
+
+    tree: a modules folder, a folder of .ko files, or a built kernel tree, whose own list is followed.
+    """
+    if (tree / "arch" / "x86" / "boot" / "bzImage").is_file():
+        lines = (tree / "modules.order").read_text().split()
+        names = [re.sub(r"\.o$", ".ko", line.removeprefix("kernel/")) for line in lines]
+        found = {f"kernel/{name}": tree / name for name in names}
+    else:
+        found = {str(path.relative_to(tree)): path for path in sorted(tree.rglob("*.ko*"))}
+    lists = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
+    return {**found, **{name: tree / name for name in lists if (tree / name).is_file()}}
+
+
+def watched(tree: Path) -> list[Path]:
+    """Return what changes when a module is changed, added or removed: the modules and the folders that they stand in."""
+    found = files(tree)
+    return [*found.values(), *sorted({path.parent for path in found.values()})]
+
+
 def closure(tree: Path, wanted: Sequence[str]) -> list[Path]:
     """Return the files of the `wanted` modules and of all they depend on, in the order in which they can be loaded.
 
     A name without a file is taken to be built in: a package's own list of built-in modules is not always there
     (Debian's linux-modules of 7.3 has none), and the guest says so if it was a mistake.
     """
-    by_name = {_name(path): path for path in sorted(tree.rglob("*.ko*"))}
+    by_name = {_name(path): path for name, path in files(tree).items() if ".ko" in name}
     ordered: dict[str, Path] = {}
 
     def visit(name: str) -> None:
@@ -52,6 +74,20 @@ def dependencies(module: bytes, path: Path) -> list[str]:
         if line.startswith(b"depends="):
             return [name.replace("-", "_") for name in line[8:].decode(errors="replace").split(",") if name]
     return []
+
+
+def copy(found: dict[str, Path], folder: Path) -> None:
+    """Copy modules below a folder, decompressed.
+
+    busybox's modprobe hands a compressed module to the kernel first, which complains about it in its log ("Invalid ELF
+    header magic", 7.3), and no kernel before 5.17 takes one.
+
+    Raises NoVerdict for what cannot be read or is not a module.
+    """
+    for name, path in found.items():
+        target = folder / re.sub(r"\.ko\.\w+$", ".ko", name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content(path))
 
 
 def content(path: Path) -> bytes:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpfcompat import atomic, digest
-from bpfcompat.errors import NoVerdict
+from bpfcompat import atomic, digest, disk, host, processes
+from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import image, modules
 from bpfcompat.model import Classification, Kernel
 
-FORMAT = 3
+FORMAT = 4
 """Counts the layouts of a kernel's folder."""
 GUEST_MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
 """What the guest needs to mount its payload, in this order: all Debian cloud kernels from 5.10 to 7.3 have virtio_blk as
 a module, and ext4 asks the crypto API for crc32c by a name that no module's `depends=` shows (Debian's full 6.1)."""
+
+_DISK_MIB = 4096
 
 
 @dataclass(frozen=True)
@@ -36,34 +39,52 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
     """Copy a kernel into the store, pin `address` to it and return it; raises NoVerdict if it cannot be booted."""
     image.refuse_foreign(fetched.image, source)
     stamps = _stamps(fetched.watched)
-    needed = modules.closure(fetched.modules, GUEST_MODULES) if fetched.modules else []
-    contents = [(path.name.split(".ko")[0], modules.content(path)) for path in needed]
     packed = fetched.image.read_bytes()
     image_sha256 = digest.of_bytes(packed)
-    modules_sha256 = digest.of_json([[name, digest.of_bytes(data)] for name, data in contents])
-    identity = digest.of_json([FORMAT, image_sha256, modules_sha256])
+    all_modules = modules.files(fetched.modules) if fetched.modules else {}
+    modules_sha256 = digest.of_json([[name, digest.of_file(path)] for name, path in all_modules.items()])
+    identity = digest.of_json([FORMAT, GUEST_MODULES, image_sha256, modules_sha256])
     target = cache / "kernels" / identity
     if not _read(target, source):
         with atomic.folder(target) as folder:
-            (folder / "image").write_bytes(image.unpacked(packed, folder))
-            (folder / "modules").mkdir()
-            for index, (name, data) in enumerate(contents):
-                (folder / "modules" / f"{index:02}-{name}.ko").write_bytes(data)
+            kernel = image.unpacked(packed, folder)
+            (folder / "image").write_bytes(kernel)
+            release = image.release(kernel) or fetched.version.split()[0]
+            _store_modules(folder, fetched.modules, all_modules, release)
             if fetched.config:
                 (folder / "config").write_bytes(fetched.config.read_bytes())
             described = {
                 "format": FORMAT,
                 "version": fetched.version,
+                "release": release,
                 "image_sha256": image_sha256,
                 "modules_sha256": modules_sha256,
             }
             atomic.write_json(folder / "kernel.json", described)
     pin = {"address": address, "source": source, "kernel": identity, "version": fetched.version, "watched": stamps}
     atomic.write_json(_pin_path(cache, address), pin)
-    kernel = pinned(cache, address)
-    if kernel is None:
+    kernel_found = pinned(cache, address)
+    if kernel_found is None:
         raise NoVerdict(Classification.KERNEL_UNAVAILABLE, f"{source} changed while it was read.", "run again")
-    return kernel
+    return kernel_found
+
+
+def _store_modules(folder: Path, tree: Path | None, all_modules: dict[str, Path], release: str) -> None:
+    """Keep the modules that the guest needs to mount its disks, decompressed, and all of them as a disk."""
+    (folder / "modules").mkdir()
+    if tree is None:
+        return
+    for index, path in enumerate(modules.closure(tree, GUEST_MODULES)):
+        (folder / "modules" / f"{index:02}-{path.name.split('.ko')[0]}.ko").write_bytes(modules.content(path))
+    root = folder / "root"
+    try:
+        modules.copy(all_modules, root / "lib" / "modules" / release)
+        processes.check([host.program("busybox"), "depmod", "-b", str(root), release], doing="listing the modules")
+        disk.make(root / "lib", folder / "modules.ext4", _DISK_MIB)
+    except BpfcompatError as error:
+        raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def pinned(cache: Path, address: str) -> Kernel | None:
@@ -98,9 +119,16 @@ def _read(folder: Path, source: str, version: str | None = None) -> Kernel | Non
             image_sha256=described["image_sha256"],
             modules=tuple(sorted((folder / "modules").iterdir())),
             modules_sha256=described["modules_sha256"],
+            release=described["release"],
+            modules_disk=_if_there(folder / "modules.ext4"),
+            config=_if_there(folder / "config"),
         )
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.is_file() else None
 
 
 def _stamps(paths: Iterable[Path]) -> dict[str, list[int]]:

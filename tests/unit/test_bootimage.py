@@ -11,6 +11,7 @@ from bpfcompat import atomic, bootimage, cli, digest, host, qemu
 from bpfcompat.errors import BpfcompatError
 
 MACHINE = qemu.Machine("qemu", "tcg", 512, 1, Path("/k/image"), Path("/k/initramfs"))
+CONTENTS = {"kernel": "k", "modules": "m", "initramfs": "i", "tools": "t"}
 
 
 def kept_image(cache, name, mebibytes, used):
@@ -48,16 +49,16 @@ def test_pruning_leaves_alone_what_is_being_made_or_restored(tmp_path):
 def test_a_boot_image_is_known_by_everything_that_shaped_it(monkeypatch):
     monkeypatch.setattr(host, "qemu_version", lambda: "7.2")
     monkeypatch.setattr(host, "stamp", lambda path: [str(path)])
-    known = bootimage.identity(MACHINE, "k", "i")
+    known = bootimage.identity(MACHINE, CONTENTS)
     moved = replace(MACHINE, image=Path("/elsewhere/image"), initramfs=Path("/elsewhere/initramfs"))
-    assert bootimage.identity(moved, "k", "i") == known
+    assert bootimage.identity(moved, CONTENTS) == known
     others = [
-        bootimage.identity(replace(MACHINE, **change), "k", "i")
+        bootimage.identity(replace(MACHINE, **change), CONTENTS)
         for change in ({"memory": 256}, {"cpus": 2}, {"cmdline": "x"}, {"accelerator": "kvm"}, {"binary": "other"})
     ]
-    others += [bootimage.identity(MACHINE, "other", "i"), bootimage.identity(MACHINE, "k", "other")]
+    others += [bootimage.identity(MACHINE, {**CONTENTS, name: "other"}) for name in CONTENTS]
     monkeypatch.setattr(host, "qemu_version", lambda: "7.3")
-    others.append(bootimage.identity(MACHINE, "k", "i"))
+    others.append(bootimage.identity(MACHINE, CONTENTS))
     assert len({known, *others}) == len(others) + 1
 
 

@@ -11,7 +11,7 @@ import pytest
 from bpfcompat import console, digest, jobs, qemu, verdict
 from bpfcompat.guest import PROTOCOL, initramfs
 from bpfcompat.guest.initramfs import Userland
-from bpfcompat.kernels import apt
+from bpfcompat.kernels.sources import apt
 from bpfcompat.model import (
     Check,
     Classification,
@@ -177,8 +177,8 @@ KERNEL = Kernel("path:x", "6.1", Path("/k/vmlinuz"), "1" * 64, (), "2" * 64)
 PAYLOAD = Payload("4" * 64)
 
 
-def key(check=CHECK, kernel=KERNEL, archive="3" * 64, payload=PAYLOAD, machine=MACHINE):
-    return jobs.key(jobs.key_parts(Job(check, Profile("a", "path:x"), "a"), kernel, archive, payload, machine))
+def key(check=CHECK, kernel=KERNEL, archive="3" * 64, tools="5" * 64, payload=PAYLOAD, machine=MACHINE):
+    return jobs.key(jobs.key_parts(Job(check, Profile("a", "path:x"), "a"), kernel, archive, tools, payload, machine))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,8 @@ def key(check=CHECK, kernel=KERNEL, archive="3" * 64, payload=PAYLOAD, machine=M
         {"check": replace(CHECK, expect=Expectation(stdout="x"))},
         {"kernel": replace(KERNEL, image_sha256="5" * 64)},
         {"kernel": replace(KERNEL, modules_sha256="5" * 64)},
-        {"archive": "5" * 64},
+        {"archive": "6" * 64},
+        {"tools": "6" * 64},
         {"payload": Payload("5" * 64)},
         {"payload": Payload("4" * 64, binary=Shipped("/b", "b", "6" * 64, 1))},
         {"machine": replace(MACHINE, memory=1024)},

@@ -1,0 +1,37 @@
+"""Where kernels come from: a module for each kind, whose name stands before the colon of a kernel's name.
+
+A module has one function, `fetch(asked: Asked) -> Fetched`, which raises NoVerdict (KERNEL_UNAVAILABLE) with what to do, and
+may have `LOCAL = True` if what it names is on this machine, so that --offline does not forbid it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from bpfcompat.model import Profile
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a source is asked for."""
+
+    rest: str
+    """What stands behind the colon."""
+    profile: Profile
+    cache: Path
+    folder: Path
+    """Empty, to work in; it is gone afterwards."""
+
+
+def names() -> list[str]:
+    """Return the kinds of sources that there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> ModuleType:
+    """Return the module of a kind of source."""
+    return importlib.import_module(f"{__name__}.{name}")

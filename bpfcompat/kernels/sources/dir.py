@@ -1,0 +1,34 @@
+"""Kernels in folders: `dir:TREE`, a built kernel tree, or an unpacked package or root folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bpfcompat.errors import NoVerdict
+from bpfcompat.kernels import image, modules, tree
+from bpfcompat.kernels.sources import Asked
+from bpfcompat.kernels.store import Fetched
+from bpfcompat.model import Classification
+
+LOCAL = True
+_BUILT = Path("arch/x86/boot/bzImage")
+
+
+def fetch(asked: Asked) -> Fetched:
+    """Find the kernel in a folder; raises NoVerdict if there is none, or more than one."""
+    folder = asked.profile.root / asked.rest
+    if not folder.is_dir():
+        raise NoVerdict(
+            Classification.KERNEL_UNAVAILABLE,
+            f"there is no folder {folder}.",
+            f"correct the profile '{asked.profile.id}'",
+        )
+    if not (folder / _BUILT).is_file():
+        found = tree.find(folder, asked.profile.kernel, "")
+        watched = modules.watched(found.modules) if found.modules else []
+        return Fetched(found.image, image.version(found.image), found.modules, found.config, (found.image, *watched))
+    built, config, order = folder / _BUILT, folder / ".config", folder / "modules.order"
+    watched = modules.watched(folder) if order.is_file() else []
+    return Fetched(
+        built, image.version(built), folder if order.is_file() else None, config if config.is_file() else None, (built, *watched)
+    )  # fmt: skip

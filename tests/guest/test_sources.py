@@ -1,0 +1,254 @@
+"""Kernels from every kind of source, each with a real kernel that is really booted."""
+
+import http.server
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bpfcompat import engine, host, kernels
+from bpfcompat.errors import NoVerdict
+from bpfcompat.kernels.sources import Asked
+from bpfcompat.kernels.sources import host as running
+from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
+from bpfcompat.session import Options, Session
+
+COMMAND = "uname -r; modprobe -n -v veth >/dev/null 2>&1; ls /lib/modules"
+
+
+@pytest.fixture(scope="session")
+def kernel(profiles):
+    return kernels.fetch(profiles["debian-12-6.1"], host.cache_folder())
+
+
+@pytest.fixture(scope="session")
+def root(kernel, tmp_path_factory):
+    """A kernel as its package unpacks it: what a guest needs of it."""
+    folder = tmp_path_factory.mktemp("root")
+    (folder / "boot").mkdir()
+    shutil.copy(kernel.image, folder / "boot" / f"vmlinuz-{kernel.release}")
+    (folder / "boot" / f"config-{kernel.release}").write_text("CONFIG_BPF=y\n")
+    modules = folder / "lib" / "modules" / kernel.release / "kernel" / "drivers"
+    modules.mkdir(parents=True)
+    for path in kernel.modules:
+        shutil.copy(path, modules / path.name.partition("-")[2])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def deb(root, tmp_path_factory):
+    tree = tmp_path_factory.mktemp("deb") / "tree"
+    shutil.copytree(root, tree)
+    (tree / "DEBIAN").mkdir()
+    (tree / "DEBIAN").chmod(0o755)
+    (tree / "DEBIAN" / "control").write_text(
+        "Package: linux-image-mine\nVersion: 1\nArchitecture: amd64\nMaintainer: nobody <n@example.org>\nDescription: x\n"
+    )
+    subprocess.run(
+        ["dpkg-deb", "-Zgzip", "-b", tree, tree.parent / "linux-image-mine_1_amd64.deb"],
+        check=True,
+        capture_output=True,
+    )
+    return tree.parent / "linux-image-mine_1_amd64.deb"
+
+
+@pytest.fixture(scope="session")
+def rpm(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rpm")
+    (folder / "k.spec").write_text(
+        "Name: kernel-core\nVersion: 1\nRelease: 1\nSummary: x\nLicense: x\nBuildArch: noarch\nAutoReqProv: no\n"
+        "%define __os_install_post %{nil}\n%define _build_id_links none\n%define _binaries_in_noarch_packages_terminate_build 0\n"
+        f"%description\nx\n%install\ncp -a {root}/. %{{buildroot}}/\n%files\n/boot\n/lib/modules\n"
+    )
+    define = ["--define", f"_topdir {folder}/top", "--define", f"_tmppath {folder}/tmp"]
+    subprocess.run(["rpmbuild", "-bb", "--quiet", *define, folder / "k.spec"], check=True, capture_output=True)
+    (package,) = folder.rglob("*.rpm")
+    return package
+
+
+@pytest.fixture
+def booted(tmp_path):
+    """Run a command on a kernel of a source and return its record."""
+
+    def run(name, **profile):
+        made = Profile("mine", name, root=tmp_path, **profile)
+        session = Session(Project((Check(COMMAND),), Matrix((made,)), tmp_path / "work"), Options(cold=True))
+        try:
+            (target,) = engine.run(session).targets
+        finally:
+            session.close()
+        return target.record
+
+    return run
+
+
+def holds(record, kernel):
+    assert record.verdict.status is Status.PASS, (record.verdict.reason, record.outcome.stderr.tail)
+    assert record.outcome.stdout.tail.split() == [kernel.release, kernel.release]
+
+
+def test_a_debian_package(booted, deb, kernel, tmp_path):
+    shutil.copy(deb, tmp_path / "k.deb")
+    holds(booted("deb:k.deb"), kernel)
+    assert booted("deb:k.deb").cached
+    os.utime(tmp_path / "k.deb")
+    assert booted("deb:k.deb").cached, "the same content is the same kernel"
+
+
+def test_an_rpm_package(booted, rpm, kernel):
+    holds(booted(f"rpm:{rpm}"), kernel)
+
+
+def test_an_unpacked_package_and_a_built_tree(booted, root, kernel, tmp_path):
+    holds(booted(f"dir:{root}"), kernel)
+    tree = tmp_path / "linux"
+    (tree / "arch/x86/boot").mkdir(parents=True)
+    shutil.copy(kernel.image, tree / "arch/x86/boot/bzImage")
+    (tree / "drivers").mkdir()
+    for path in kernel.modules:
+        shutil.copy(path, tree / "drivers" / path.name.partition("-")[2])
+    (tree / "modules.order").write_text(
+        "".join(f"drivers/{path.stem}.o\n" for path in sorted((tree / "drivers").iterdir()))
+    )
+    record = booted("dir:linux")
+    holds(record, kernel)
+    first = record.kernel["modules_sha256"]
+    with (tree / "drivers" / "virtio_blk.ko").open("ab") as module:
+        module.write(b"\0")
+    assert booted("dir:linux").kernel["modules_sha256"] != first, "a rebuilt module is another kernel"
+
+
+def test_the_running_kernel(root, kernel, tmp_path, monkeypatch):
+    monkeypatch.setattr("platform.release", lambda: kernel.release)
+    found = running.fetch(Asked("", Profile("x", "host"), tmp_path, tmp_path), root)
+    assert found.image == root / "boot" / f"vmlinuz-{kernel.release}"
+    assert found.modules == root / "lib/modules" / kernel.release
+    monkeypatch.setattr("platform.release", lambda: "0.0.0-none")
+    with pytest.raises(NoVerdict, match=r"neither .*vmlinuz-0.0.0-none nor"):
+        running.fetch(Asked("", Profile("x", "host"), tmp_path, tmp_path), root)
+
+
+class _Shop(http.server.SimpleHTTPRequestHandler):
+    """Serves one file: whole, or with half of what it promised."""
+
+    def do_GET(self):
+        data = self.server.content
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data if "whole" in self.path else data[: len(data) // 2])
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def shop(deb):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Shop) as server:
+        server.content = deb.read_bytes()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_url_whole_and_cut_off(booted, shop, kernel):
+    holds(booted(f"deb:{shop}/whole/k.deb"), kernel)
+    record = booted(f"deb:{shop}/half/k.deb")
+    assert record.verdict.classification is Classification.KERNEL_UNAVAILABLE
+    assert "bytes" in record.verdict.reason
+    assert not list((host.cache_folder() / "tmp").glob("kernel.*"))
+
+
+@pytest.fixture
+def registry(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    config = tmp_path / "registry.yml"
+    config.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    server = subprocess.Popen(
+        ["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    yield f"127.0.0.1:{port}"
+    server.kill()
+    server.wait()
+
+
+def test_an_image_of_a_registry(booted, registry, root, kernel, tmp_path):
+    import hashlib
+
+    layout = tmp_path / "layout"
+    blobs = layout / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(data, kind):
+        name = hashlib.sha256(data).hexdigest()
+        (blobs / name).write_bytes(data)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{name}", "size": len(data)}
+
+    packed = tmp_path / "layer.tar.gz"
+    subprocess.run(["tar", "-czf", packed, "-C", root, "boot", "lib"], check=True)
+    rootfs = {
+        "type": "layers",
+        "diff_ids": [f"sha256:{hashlib.sha256(subprocess.check_output(['gzip', '-dc', packed])).hexdigest()}"],
+    }
+    config = blob(
+        json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs, "config": {}}).encode(), "config.v1+json"
+    )
+    layer = blob(packed.read_bytes(), "layer.v1.tar+gzip")
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    manifest = blob(
+        json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]}).encode(),
+        "manifest.v1+json",
+    )
+    index = {
+        "schemaVersion": 2,
+        "manifests": [{**manifest, "annotations": {"org.opencontainers.image.ref.name": "6.1"}}],
+    }
+    (layout / "index.json").write_text(json.dumps(index))
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    push = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:6.1", f"docker://{registry}/kernels:6.1"]
+    subprocess.run(push, check=True, capture_output=True)
+    record = booted(f"oci:{registry}/kernels:6.1")
+    holds(record, kernel)
+    assert "sha256:" in record.kernel["version"]
+    missing = booted(f"oci:{registry}/kernels:7.0")
+    assert missing.verdict.classification is Classification.KERNEL_UNAVAILABLE
+
+
+def test_a_kernel_without_its_modules_is_still_a_kernel_in_the_listing(kernel, tmp_path):
+    made = Profile("x", f"path:{kernel.image}", root=tmp_path)
+    found = kernels.fetch(made, tmp_path / "cache")
+    assert (found.modules, found.modules_disk, found.release) == ((), None, kernel.release)
+    assert replace(made, kernel="path:nothing").kernel == "path:nothing"
+    with pytest.raises(NoVerdict, match="there is no kernel image"):
+        kernels.fetch(replace(made, kernel="path:nothing"), tmp_path / "cache")
+
+
+def test_a_path_that_leads_out_of_a_package_is_refused(tmp_path):
+    import tarfile
+
+    from bpfcompat.kernels import unpack
+
+    evil = tmp_path / "evil.tar"
+    with tarfile.open(evil, "w") as archive:
+        archive.addfile(tarfile.TarInfo("lib/modules/x/../../../../escape"))
+    with pytest.raises(NoVerdict, match="leads out"):
+        unpack.layer(evil, tmp_path / "out")
+    assert not (Path(tmp_path) / "escape").exists()
