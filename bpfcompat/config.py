@@ -50,10 +50,11 @@ def load_project(path: Path) -> Project:
     checks = tuple(
         _check(read, row, ("checks", index) if "checks" in value else (), root) for index, row in enumerate(rows)
     )
+    kernels = _matrix(read, root)
     return Project(
-        checks, _matrix(read, root), root / WORKDIR_NAME, value.get("redact", False),
+        checks, kernels, root / WORKDIR_NAME, value.get("redact", False),
         boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"), retries=value.get("retries", 0),
-        trust_imported=value.get("trust_imported", True),
+        lock=matrix.lock_path(kernels, root), trust_imported=value.get("trust_imported", True),
     )  # fmt: skip
 
 

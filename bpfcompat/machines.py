@@ -12,6 +12,7 @@ from bpfcompat import accelerator, atomic, bootimage, host, kernels
 from bpfcompat.accelerator import Accelerator
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import build, initramfs, tools
+from bpfcompat.kernels import lock
 from bpfcompat.model import Classification, Kernel, Profile, Project
 from bpfcompat.qemu import Machine
 
@@ -48,26 +49,51 @@ class Machines:
 
     def kernel(self, profile: Profile) -> Kernel | None:
         """Return a profile's kernel if it is in the store."""
-        if profile.kernel in self._unavailable:
+        address = self.address(profile)
+        if address in self._unavailable:
             return None
-        address = kernels.address(profile)
         if address not in self._kernels:
-            found = kernels.pinned(profile, self.cache)
+            found = kernels.pinned(profile, self.cache, self._locked(profile))
             if found is None:
                 return None
             self._kernels[address] = found
         return self._kernels[address]
 
+    def address(self, profile: Profile) -> str:
+        """Return what tells a profile's kernel from others before it is known."""
+        return f"{kernels.address(profile)}|{self._locked(profile)}"
+
+    @functools.cached_property
+    def _locks(self) -> lock.Locks:
+        return lock.read(self._project.lock)
+
+    def _locked(self, profile: Profile) -> lock.Locked | None:
+        """Return what a profile is locked to; raises BpfcompatError if that is another kernel than the matrix names."""
+        locked = self._locks.get(profile.id)
+        if locked and locked.kernel != profile.kernel:
+            raise BpfcompatError(
+                f"{self._project.lock} locks {profile.id} to {locked.kernel}, and the matrix names {profile.kernel}.",
+                f"bpfcompat kernels update {profile.id}",
+            )
+        return locked
+
+    def check_locks(self) -> None:
+        """Raise BpfcompatError for a lock file that is damaged, or does not fit the matrix."""
+        for profile in self._project.matrix.profiles:
+            self._locked(profile)
+
     def fetch_kernel(self, profile: Profile) -> None:
         """Bring a profile's kernel into the store; what goes wrong becomes the verdict of the jobs that need it."""
         try:
-            self._kernels[kernels.address(profile)] = kernels.fetch(profile, self.cache, offline=self._offline)
+            self._kernels[self.address(profile)] = kernels.fetch(
+                profile, self.cache, offline=self._offline, locked=self._locked(profile)
+            )
         except NoVerdict as error:
-            self._unavailable[profile.kernel] = error
+            self._unavailable[self.address(profile)] = error
 
     def missing(self, profile: Profile) -> NoVerdict:
         """Return why a profile has no machine."""
-        return self._unavailable.get(profile.kernel) or NoVerdict(
+        return self._unavailable.get(self.address(profile)) or NoVerdict(
             Classification.HOST_FAILURE, "the guest could not be built."
         )
 

@@ -84,6 +84,13 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
     )  # fmt: skip
 
 
+def lock_path(matrix: Matrix, root: Path) -> Path:
+    """Return where a matrix's lock file is, or will be: beside its file, or in `root` for one that is shipped."""
+    if matrix.path is None or matrix.path.is_relative_to(SHIPPED.resolve()) or matrix.path.is_relative_to(SHIPPED):
+        return root / "bpfcompat.yaml.lock"
+    return matrix.path.with_name(f"{matrix.path.name}.lock")
+
+
 def _from_catalogue(wanted: str, where: str) -> dict[str, Any]:
     catalogue = {
         row["id"]: row for file in sorted(SHIPPED.glob("*.yaml")) for row in document.read(file).value["profiles"]

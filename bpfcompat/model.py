@@ -116,6 +116,8 @@ class Project:
     """warm: guests are restored from boot images; cold: each boots from its start."""
     accelerator: str = "auto"
     """auto, kvm or tcg."""
+    lock: Path | None = None
+    """The file that says what the kernels of the matrix were; there may be none yet."""
     trust_imported: bool = True
     """Verdicts that were found out in other work directories count."""
 

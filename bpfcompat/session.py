@@ -153,6 +153,7 @@ class Session:
     def check_inputs(self) -> None:
         """Raise BpfcompatError for the first input that is missing; a loader that cannot run is told in the rows of its jobs."""
         self.store.prepare()
+        self.machines.check_locks()
         self.machines.accelerator()
         for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox", "bpftool"):
             host.program(name)

@@ -43,6 +43,10 @@ def doit_tasks(project: Path, after: Sequence[str] = ()) -> Iterator[Task]:
     """
     progress = Progress(sys.stdout)
     session = Session(_load(project), notice=progress.notice)
+    try:
+        session.machines.check_locks()
+    except BpfcompatError as error:
+        raise InvalidDodoFile(str(error)) from error
     yield from tasks(session, lambda run: output.write(run, output.Wanted()), progress, after)
 
 
@@ -251,11 +255,13 @@ def _leaders(session: Session, shared: Callable[[Profile], object]) -> dict[str,
 
 
 def _kernels(session: Session) -> dict[str, Profile]:
-    return _leaders(session, kernels.address)
+    return _leaders(session, session.machines.address)
 
 
 def _machines(session: Session) -> dict[str, Profile]:
-    return _leaders(session, lambda profile: (kernels.address(profile), profile.memory, profile.cpus, profile.cmdline))
+    return _leaders(
+        session, lambda profile: (session.machines.address(profile), profile.memory, profile.cpus, profile.cmdline)
+    )
 
 
 def _fetches(session: Session, progress: Progress) -> Iterator[Task]:

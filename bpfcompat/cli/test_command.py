@@ -65,7 +65,8 @@ def _project(options: argparse.Namespace) -> Project:
         artifact=options.artifact.absolute() if options.artifact else None,
         expect=Expectation(options.expect_exit),
     )
-    return Project((check,), matrix.load(options.matrix or "quick", Path()), options.workdir.absolute())
+    kernels = matrix.load(options.matrix or "quick", Path())
+    return Project((check,), kernels, options.workdir.absolute(), lock=matrix.lock_path(kernels, Path().absolute()))
 
 
 def _refuse_missing_command(options: argparse.Namespace) -> None:

@@ -43,7 +43,7 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
     image_sha256 = digest.of_bytes(packed)
     all_modules = modules.files(fetched.modules) if fetched.modules else {}
     modules_sha256 = digest.of_json([[name, digest.of_file(path)] for name, path in all_modules.items()])
-    identity = digest.of_json([FORMAT, GUEST_MODULES, image_sha256, modules_sha256])
+    identity = _identity(image_sha256, modules_sha256)
     target = cache / "kernels" / identity
     if not _read(target, source):
         with atomic.folder(target) as folder:
@@ -98,13 +98,22 @@ def pinned(cache: Path, address: str) -> Kernel | None:
         return None  # absent, torn or foreign: fetched anew
 
 
+def held(cache: Path, source: str, version: str, image_sha256: str, modules_sha256: str) -> Kernel | None:
+    """Return a kernel by what it holds, if it is in the store."""
+    return _read(cache / "kernels" / _identity(image_sha256, modules_sha256), source, version)
+
+
+def _identity(image_sha256: str, modules_sha256: str) -> str:
+    return digest.of_json([FORMAT, GUEST_MODULES, image_sha256, modules_sha256])
+
+
 def unpin(cache: Path, address: str) -> None:
     """Forget what `address` is pinned to."""
     _pin_path(cache, address).unlink(missing_ok=True)
 
 
 def _pin_path(cache: Path, address: str) -> Path:
-    return cache / "pins" / f"{digest.of_bytes(address.encode(errors='surrogateescape'))[:32]}.json"
+    return cache / "pins" / f"{digest.of_json([FORMAT, address])[:32]}.json"
 
 
 def _read(folder: Path, source: str, version: str | None = None) -> Kernel | None:

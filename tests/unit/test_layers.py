@@ -11,10 +11,10 @@ ORDER = [
     "model", "errors",
     "digest", "elf", "atomic", "processes",
     "host", "disk", "document", "schema", "store",
-    "kernels.modules", "kernels.image", "kernels.store", "kernels.tree", "kernels.unpack", "kernels.download",
+    "kernels.modules", "kernels.image", "kernels.store", "kernels.lock", "kernels.tree", "kernels.unpack", "kernels.download",
     "kernels.sources", "kernels.sources.apt", "kernels.sources.deb", "kernels.sources.rpm", "kernels.sources.dir",
     "kernels.sources.host", "kernels.sources.oci", "kernels.sources.path", "kernels",
-    "matrix", "config",
+    "kernels.facts", "kernels.sweep", "matrix", "config",
     "guest", "guest.initramfs", "guest.build", "guest.preflight", "guest.libraries", "guest.tools", "guest.payload",
     "qemu", "console", "qmp",
     "verdict", "machine", "accelerator", "bootimage", "runner",
@@ -24,7 +24,8 @@ ORDER = [
     "report.table", "report.document", "report.progress", "report.markdown", "report.junit", "report.html", "report.output",
     "compare",
     "tasks", "engine",
-    "", "cli.common", "cli.init", "cli.run", "cli.explain", "cli.logs", "cli.report", "cli.compare", "cli.history", "cli.cache",
+    "", "cli.common", "cli.init", "cli.run", "cli.explain", "cli.logs", "cli.report", "cli.compare", "cli.history",
+    "cli.kernels", "cli.cache",
     "cli.test_command", "cli.test", "cli", "__main__",
 ]  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Where kernels come from: a module for each kind, whose name stands before the colon of a kernel's name.
 
 A module has one function, `fetch(asked: Asked) -> Fetched`, which raises NoVerdict (KERNEL_UNAVAILABLE) with what to do, and
-may have `LOCAL = True` if what it names is on this machine, so that --offline does not forbid it.
+may have `LOCAL = True` if what it names is on this machine, so that --offline does not forbid it; `exact(rest, version) -> str`,
+the name of exactly what was fetched as `version`; and `resolve(asked: Asked) -> str`, the version that it would bring now.
 """
 
 from __future__ import annotations

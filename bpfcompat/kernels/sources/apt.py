@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from bpfcompat import atomic, processes
@@ -53,6 +54,69 @@ def fetch(asked: Asked) -> Fetched:
     for archive in asked.folder.glob("*.deb"):
         unpack.package(archive, target)
     return tree.find(target, asked.profile.kernel, version)
+
+
+def exact(rest: str, version: str) -> str:
+    """Return the name of exactly what was fetched, given the version that `fetch` told of it."""
+    suite, _, _ = _parsed(rest)
+    package, _, number = version.partition(" ")
+    # The package that depends on both halves of a kernel that is split in two.
+    return f"{suite}/{package.replace('linux-binary-', 'linux-image-', 1)}={number}"
+
+
+def resolve(asked: Asked) -> str:
+    """Return the version that `fetch` would bring now; raises NoVerdict."""
+    suite, wanted, number = _parsed(asked.rest)
+    try:
+        options = _update(suite, asked.cache)
+        return _closure(options, _newest(options, suite, wanted), suite, number)[1]
+    except NoVerdict:
+        raise
+    except BpfcompatError as error:
+        raise _unavailable(error.message, error.hint) from error
+
+
+@dataclass(frozen=True)
+class Available:
+    """A kernel that a suite has."""
+
+    package: str
+    version: str
+    release: str
+    whole: bool
+    """Its modules are there, too."""
+
+    @property
+    def flavour(self) -> str:
+        """What stands behind its number: amd64, cloud-amd64, rt-amd64."""
+        return re.sub(r"^[0-9][^-]*(?:-[0-9]+)?-", "", self.release)
+
+
+def available(suite: str, cache: Path) -> list[Available]:
+    """Return the kernels that a suite has, newest first; raises NoVerdict if it cannot be asked.
+
+    From 6.19 on the modules are a package of their own, which the archive drops before it drops the image.
+    """
+    try:
+        options = _update(suite, cache)
+        listed = processes.check(["apt-cache", *options, "dumpavail"], doing=f"listing the packages of {suite}")
+    except NoVerdict:
+        raise
+    except BpfcompatError as error:
+        raise _unavailable(error.message, error.hint) from error
+    fields = [
+        dict(re.findall(r"^(Package|Version|Size|Depends): (.*)$", part, re.MULTILINE))
+        for part in listed.decode(errors="replace").split("\n\n")
+    ]
+    packages = {part["Package"] for part in fields if "Package" in part}
+    found = []
+    for part in fields:
+        name = re.fullmatch(r"linux-image-([0-9][0-9a-z.+~-]*-amd64)", part.get("Package", ""))
+        if name:
+            split = f"linux-binary-{name[1]}" in part.get("Depends", "")
+            whole = not split or f"linux-modules-{name[1]}" in packages
+            found.append(Available(part["Package"], part["Version"], name[1], whole))
+    return sorted(found, key=lambda one: _by_version(one.release), reverse=True)
 
 
 def _parsed(rest: str) -> tuple[str, str, str]:

@@ -37,6 +37,12 @@ def fetch(asked: Asked) -> Fetched:
     return tree.find(target, asked.profile.kernel, f"{asked.rest} sha256:{digest.of_bytes(manifest)}")
 
 
+def exact(rest: str, version: str) -> str:
+    """Return the name of exactly what was fetched, given the version that `fetch` told of it."""
+    name = rest.partition("@")[0]
+    return f"{re.sub(r':[^:/]+$', '', name)}@sha256:{version.rpartition(':')[2]}"
+
+
 def _plain(layer: Path) -> Path:
     """Return a layer as Python can read it: zstd is not among what tarfile knows before 3.14."""
     with layer.open("rb") as file:

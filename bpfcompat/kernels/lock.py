@@ -1,0 +1,61 @@
+"""The lock file beside a matrix: what each profile's kernel was, so that every run boots exactly that."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bpfcompat import atomic
+from bpfcompat.errors import BpfcompatError
+from bpfcompat.model import Kernel
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A kernel that a profile is locked to."""
+
+    kernel: str
+    """As the matrix names it."""
+    version: str
+    image_sha256: str
+    modules_sha256: str
+
+    def holds(self, kernel: Kernel) -> bool:
+        """Tell whether a kernel is the one that is meant."""
+        return (kernel.image_sha256, kernel.modules_sha256) == (self.image_sha256, self.modules_sha256)
+
+
+Locks = dict[str, Locked]
+"""By the profile's id."""
+
+
+def of(kernel: Kernel) -> Locked:
+    """Return what locks a profile to a kernel."""
+    return Locked(kernel.source, kernel.version, kernel.image_sha256, kernel.modules_sha256)
+
+
+def read(path: Path | None) -> Locks:
+    """Read a lock file; there is nothing locked where there is none. Raises BpfcompatError if it is damaged."""
+    if path is None or not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_bytes())
+        if value["format"] != _FORMAT:
+            raise BpfcompatError(f"{path} is of format {value['format']}; this version reads {_FORMAT}.", f"rm {path}")
+        return {name: Locked(**row) for name, row in value["profiles"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BpfcompatError(
+            f"{path} is not a lock file, or is damaged.",
+            f"restore it, or make it anew: rm {path}; bpfcompat kernels lock",
+        ) from error
+
+
+def write(path: Path, locks: Locks) -> None:
+    """Write a lock file; raises BpfcompatError if it cannot be written."""
+    try:
+        atomic.write_json(path, {"format": _FORMAT, "profiles": {name: asdict(row) for name, row in locks.items()}})
+    except OSError as error:
+        raise BpfcompatError(f"{path} cannot be written: {error.strerror}.") from error
