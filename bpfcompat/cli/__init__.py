@@ -19,6 +19,7 @@ VERBS = {
     "compare": "tell what changed between two reports, or two versions in the history",
     "history": "list the runs of a work directory, or verify that nothing was changed since",
     "kernels": "list, fetch, lock and update the kernels of a matrix",
+    "doctor": "tell what this machine lacks to run the project here, and the command that mends it",
     "cache": "show and prune what is kept for all projects; export and import verdicts",
     "test-command": "run one command on a matrix of kernels",
     "test": "the same with the long flags of the published tool",

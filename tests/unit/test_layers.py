@@ -18,14 +18,14 @@ ORDER = [
     "guest", "guest.initramfs", "guest.build", "guest.preflight", "guest.libraries", "guest.tools", "guest.payload",
     "qemu", "console", "qmp",
     "verdict", "machine", "accelerator", "bootimage", "runner",
-    "machines", "jobs", "session", "explain", "transfer",
+    "machines", "jobs", "session", "doctor", "explain", "transfer",
     "hints", "history",
     "report", "report.text", "report.gate", "report.identity", "report.view",
     "report.table", "report.document", "report.progress", "report.markdown", "report.junit", "report.html", "report.output",
     "compare",
     "tasks", "engine",
     "", "cli.common", "cli.init", "cli.run", "cli.explain", "cli.logs", "cli.report", "cli.compare", "cli.history",
-    "cli.kernels", "cli.cache",
+    "cli.kernels", "cli.doctor", "cli.cache",
     "cli.test_command", "cli.test", "cli", "__main__",
 ]  # fmt: skip
 

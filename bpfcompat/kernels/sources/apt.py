@@ -112,7 +112,7 @@ def available(suite: str, cache: Path) -> list[Available]:
     found = []
     for part in fields:
         name = re.fullmatch(r"linux-image-([0-9][0-9a-z.+~-]*-amd64)", part.get("Package", ""))
-        if name:
+        if name and "linux-image-" not in part.get("Depends", ""):  # that is a meta-package, like linux-image-6.1-amd64
             split = f"linux-binary-{name[1]}" in part.get("Depends", "")
             whole = not split or f"linux-modules-{name[1]}" in packages
             found.append(Available(part["Package"], part["Version"], name[1], whole))
@@ -151,9 +151,9 @@ def _update(suite: str, cache: Path) -> list[str]:
     with atomic.locked(state / "lock"):
         if not stamp.exists() or time.time() - stamp.stat().st_mtime > _INDEX_SECONDS:
             main, security = _mirrors()
-            lines = [f"deb [signed-by={_keyring()}] {main} {suite} main"]
+            lines = [f"deb [signed-by={keyring()}] {main} {suite} main"]
             if suite not in _WITHOUT_SECURITY and not suite.endswith("-backports"):
-                lines.append(f"deb [signed-by={_keyring()}] {security} {suite}-security main")
+                lines.append(f"deb [signed-by={keyring()}] {security} {suite}-security main")
             atomic.write(state / "sources.list", "\n".join([*lines, ""]).encode())
             processes.check(
                 ["apt-get", *options, "update", "-qq", "--error-on=any"],
@@ -164,7 +164,13 @@ def _update(suite: str, cache: Path) -> list[str]:
     return options
 
 
-def _keyring() -> Path:
+def mirror() -> str:
+    """Return the mirror of Debian's archive that this machine uses; raises NoVerdict if there is none."""
+    return _mirrors()[0]
+
+
+def keyring() -> Path:
+    """Return the keyring that signatures are checked with; raises NoVerdict if it is not installed."""
     if not _KEYRING.exists():
         raise _unavailable("Debian's archive keyring is not installed.", "apt-get install debian-archive-keyring")
     return _KEYRING

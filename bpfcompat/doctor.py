@@ -1,0 +1,143 @@
+"""What this machine has for the work, and what it lacks: a line each, with the exact command that mends it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from bpfcompat import accelerator, host, kernels
+from bpfcompat.errors import BpfcompatError
+from bpfcompat.guest import build, tools
+from bpfcompat.kernels import lock
+from bpfcompat.kernels.sources import apt
+from bpfcompat.model import Project
+
+_DISK_LOW = 2 << 30
+
+
+class Health(str, Enum):
+    """How something is: `lacking` keeps the project from running, `note` does not."""
+
+    OK = "ok"
+    NOTE = "note"
+    LACKING = "lacking"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    what: str
+    health: Health
+    said: str
+    hint: str = ""
+    """The command to run, or the line to change."""
+
+
+def examine(project: Project | None, cache: Path) -> Iterator[Finding]:
+    """Yield what was found out; nothing is booted or fetched.
+
+    project: whose kernels are looked at as well.
+    """
+    yield _tried("QEMU", lambda: f"{host.program('qemu-system-x86_64')}, {host.qemu_version()}")
+    yield _accelerator(project, cache)
+    yield _tried("disks", lambda: host.program("mke2fs"))
+    yield _tried("bash", lambda: host.program("bash-static"))
+    yield _tried(
+        "busybox", lambda: f"{host.program('busybox')}, {len(build.applets(Path(host.program('busybox'))))} programs"
+    )
+    yield _tried("tools", lambda: ", ".join(name for name in tools.find(cache).files if "/lib" not in name))
+    yield _tried("compiler", lambda: _compiled(cache))
+    for name, why in (("lz4", "kernels that are packed with it"), ("zstd", "kernels and modules that are packed with it"),
+                      ("skopeo", "oci: kernels"), ("bsdtar", "rpm: kernels")):  # fmt: skip
+        yield _optional(name, why)
+    yield _archive()
+    yield _memory(project)
+    yield _space(cache)
+    if project:
+        yield from _kernels(project, cache)
+
+
+def _tried(what: str, attempt: Callable[[], str], lacking: Health = Health.LACKING) -> Finding:
+    try:
+        return Finding(what, Health.OK, attempt())
+    except BpfcompatError as error:
+        return Finding(what, lacking, error.message, error.hint)
+    except OSError as error:
+        return Finding(what, lacking, f"{error.filename}: {error.strerror}.")
+
+
+def _optional(name: str, why: str) -> Finding:
+    found = _tried(name, lambda: host.program(name), Health.NOTE)
+    return (
+        found
+        if found.health is Health.OK
+        else Finding(name, found.health, f"not installed; needed for {why}", found.hint)
+    )
+
+
+def _compiled(cache: Path) -> str:
+    target = build.init_path(cache)
+    if target.exists():
+        return "not needed any more: the guest's init is compiled"
+    build.compile_init(target)
+    return f"{host.program('gcc')} makes static programs"
+
+
+def _accelerator(project: Project | None, cache: Path) -> Finding:
+    try:
+        found = accelerator.known(project.accelerator if project else "auto", cache)
+    except BpfcompatError as error:
+        return Finding("accelerator", Health.LACKING, error.message, error.hint)
+    if found is None:
+        return Finding("accelerator", Health.NOTE, "not tried yet: the first run finds out whether KVM works here")
+    if found.name == "kvm":
+        return Finding("accelerator", Health.OK, "KVM")
+    return Finding("accelerator", Health.NOTE, f"software emulation: {found.reason or 'as the project says'}")
+
+
+def _archive() -> Finding:
+    if not shutil.which("apt-get"):
+        return Finding("apt", Health.NOTE, "not installed; needed for apt: kernels")
+    return _tried("apt", lambda: f"{apt.mirror()}, signatures by {apt.keyring()}", Health.NOTE)
+
+
+def _memory(project: Project | None) -> Finding:
+    largest = max((profile.memory for profile in project.matrix.profiles), default=512) if project else 512
+    free, at_once = host.memory_available_mib(), host.jobs(largest)
+    said = f"{free:,} MiB free, {host.processors()} processors: {at_once} machines of {largest} MiB at once"
+    if free < largest + 128:
+        return Finding("memory", Health.LACKING, said, "write `memory: 256M` in the profile, or end something else")
+    return Finding("memory", Health.OK, said)
+
+
+def _space(cache: Path) -> Finding:
+    there = next(path for path in (cache, *cache.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    said = f"{free / 1e9:,.1f} GB free for {cache}"
+    if free < _DISK_LOW:
+        return Finding("disk", Health.NOTE, said, "bpfcompat cache prune --to 500M, or set BPFCOMPAT_CACHE")
+    return Finding("disk", Health.OK, said)
+
+
+def _kernels(project: Project, cache: Path) -> Iterator[Finding]:
+    try:
+        locks = lock.read(project.lock)
+    except BpfcompatError as error:
+        yield Finding("lock file", Health.LACKING, error.message, error.hint)
+        return
+    for profile in project.matrix.profiles:
+        what, locked = f"kernel {profile.id}", locks.get(profile.id)
+        kernel = kernels.pinned(profile, cache, locked)
+        if kernel:
+            modules = "" if kernel.modules_disk else ", without modules"
+            yield Finding(what, Health.OK, f"{kernel.release}{', locked' if locked else ''}{modules}")
+        elif profile.kernel.startswith("path:") and not (profile.root / profile.kernel[5:]).is_file():
+            yield Finding(what, Health.LACKING, f"there is no {profile.root / profile.kernel[5:]}.", "build it")
+        else:
+            yield Finding(
+                what, Health.NOTE, "not fetched yet; the first run does that", f"bpfcompat kernels fetch {profile.id}"
+            )
