@@ -18,7 +18,7 @@ Files = Mapping[str, tuple[int, str]]
 _INSIDE = {
     "key format": "the way in which this version of bpfcompat tells verdicts apart",
     "protocol": "the protocol that this version of bpfcompat speaks with the guest",
-    "tools": "the guest's bpftool or its libraries",
+    "tools": "the guest's bpftool, ip, tc or their libraries",
     "initramfs": "the guest's userland: bpfcompat's init, bash, busybox, or the kernel modules in it",
 }
 

@@ -63,7 +63,7 @@ _STDERR = (
     ),
     (
         r"line \d+: ([^:\n]+): command not found",
-        "The guest has bash, busybox and bpftool only; ship {0} with `binary:` or `files:`.",
+        "The guest has bash, busybox, bpftool, ip and tc only; ship {0} with `binary:` or `files:`.",
     ),
 )
 _KERNEL_LOG = (

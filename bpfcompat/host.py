@@ -20,6 +20,8 @@ PACKAGES = {
     "bash-static": "bash-static",
     "busybox": "busybox-static",
     "bsdtar": "libarchive-tools",
+    "ip": "iproute2",
+    "tc": "iproute2",
 }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bpfcompat import host, jobs, processes, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import payload
+from bpfcompat.guest import payload, tools
 from bpfcompat.machines import Machines
 from bpfcompat.model import (
     Check,
@@ -155,7 +155,7 @@ class Session:
         self.store.prepare()
         self.machines.check_locks()
         self.machines.accelerator()
-        for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox", "bpftool"):
+        for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox", *tools.NAMES):
             host.program(name)
         for check in self.project.checks:
             with contextlib.suppress(NoVerdict):  # told in the rows of its jobs

@@ -210,7 +210,7 @@ def _tools(session: Session) -> Task:
 
     return {
         "basename": "tools",
-        "doc": "pack bpftool and its libraries for the guests",
+        "doc": "pack bpftool, ip, tc and their libraries for the guests",
         "actions": [_sentence(session.machines.pack_tools)],
         "uptodate": [_Ready("packed from these files", packed)],
         "io": {"capture": False},

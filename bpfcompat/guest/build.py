@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bpfcompat import digest, elf, host, processes
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.guest import tools
 from bpfcompat.guest.initramfs import Userland
 
 SOURCE = Path(__file__).with_name("init.c")
@@ -40,7 +41,7 @@ def userland(cache: Path) -> Userland:
 
 def programs(busybox: Path) -> frozenset[str]:
     """Return the names of all programs in the guest's /bin; raises BpfcompatError."""
-    return frozenset({"bash", "busybox", *applets(busybox)})
+    return frozenset({"bash", "busybox", *tools.NAMES, *applets(busybox)})
 
 
 @functools.cache
@@ -52,4 +53,4 @@ def applets(busybox: Path) -> list[str]:
                 f"{busybox} is not a static program, so it cannot run in the guest.", "apt-get install busybox-static"
             )
     listed = processes.check([str(busybox), "--list"], doing="listing busybox's programs").decode().split()
-    return sorted({name for name in listed if "/" not in name} - {"busybox", "bash"})
+    return sorted({name for name in listed if "/" not in name} - {"busybox", "bash", *tools.NAMES})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bpfcompat import digest
 
-FORMAT = 2
+FORMAT = 3
 """Counts the layouts below, so that a change of this module changes the digest."""
 
 _FOLDERS = (

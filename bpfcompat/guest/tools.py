@@ -13,7 +13,8 @@ from bpfcompat import atomic, digest, disk, elf, host
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import libraries
 
-NAMES = ("bpftool",)
+NAMES = ("bpftool", "ip", "tc")
+"""busybox has an `ip` and a `tc`, which know neither BPF nor how to name both ends of a veth pair."""
 FORMAT = 1
 """Counts the layouts of the disk."""
 _MIB = 256
@@ -38,13 +39,15 @@ def find(cache: Path) -> Tools:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(memo.read_bytes())
         files = {name: Path(stamp[0]) for name, stamp in known["files"].items()}
-        if known["format"] == FORMAT and known["files"] == {name: host.stamp(path) for name, path in files.items()}:
+        if known["of"] == [FORMAT, *NAMES] and known["files"] == {
+            name: host.stamp(path) for name, path in files.items()
+        }:
             return Tools(known["identity"], files)
     files = _content()
     identity = digest.of_json([FORMAT, *([name, digest.of_file(path)] for name, path in files.items())])
     stamps = {name: host.stamp(path) for name, path in files.items()}
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        atomic.write_json(memo, {"format": FORMAT, "identity": identity, "files": stamps})
+        atomic.write_json(memo, {"of": [FORMAT, *NAMES], "identity": identity, "files": stamps})
     return Tools(identity, files)
 
 
@@ -58,7 +61,8 @@ def _content() -> dict[str, Path]:
             found |= libraries.closure(program, interpreter) if interpreter else {}
         except (NoVerdict, elf.DamagedElf) as error:
             raise BpfcompatError(
-                f"{program} cannot be shipped into the guest: {error}", f"install one that can: apt-get install {name}"
+                f"{program} cannot be shipped into the guest: {error}",
+                f"install one that can: apt-get install {host.PACKAGES.get(name, name)}",
             ) from error
         found[f"/usr/sbin/{name}"] = program
     return dict(sorted(found.items()))

@@ -15,7 +15,7 @@ ORDER = [
     "kernels.sources", "kernels.sources.apt", "kernels.sources.deb", "kernels.sources.rpm", "kernels.sources.dir",
     "kernels.sources.host", "kernels.sources.oci", "kernels.sources.path", "kernels",
     "kernels.facts", "kernels.sweep", "matrix", "config",
-    "guest", "guest.initramfs", "guest.build", "guest.preflight", "guest.libraries", "guest.tools", "guest.payload",
+    "guest", "guest.initramfs", "guest.libraries", "guest.tools", "guest.build", "guest.preflight", "guest.payload",
     "qemu", "console", "qmp",
     "verdict", "machine", "accelerator", "bootimage", "runner",
     "machines", "jobs", "session", "doctor", "explain", "transfer",

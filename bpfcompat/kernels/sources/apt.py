@@ -45,7 +45,10 @@ def fetch(asked: Asked) -> Fetched:
         packages, version = _closure(options, _newest(options, suite, wanted), suite, exact)
         names = [f"{name}={number}" for name, number in packages.items()]
         processes.check(
-            ["apt-get", *options, "download", *names], doing=f"downloading {' '.join(names)}", cwd=asked.folder
+            ["apt-get", *options, "download", *names],
+            doing=f"downloading {' '.join(names)}",
+            hint="check the network; where the mirror lists a package that it does not have, name another version",
+            cwd=asked.folder,
         )
     except NoVerdict:
         raise

@@ -1,0 +1,33 @@
+"""What the guests have beside the command's own files, and the examples that use it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from bpfcompat.model import Status
+
+from .conftest import KERNELS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_xdp_on_a_veth_pair(verdicts, tmp_path):
+    shutil.copytree(EXAMPLES / "xdp", tmp_path / "xdp", ignore=shutil.ignore_patterns("build", ".bpfcompat"))
+    subprocess.run(["make", "-s"], cwd=tmp_path / "xdp", check=True, capture_output=True)
+    command = (
+        "set -e; ip link add name receiver type veth peer name sender; ip link set receiver up; ip link set sender up;"
+        " $BPFCOMPAT_BIN receiver sender"
+    )
+    for record in verdicts(command, kernels=KERNELS, binary=tmp_path / "xdp" / "build" / "loader"):
+        assert record.verdict.status is Status.PASS, (record.job, record.outcome.stderr.tail)
+        assert " packets seen" in record.outcome.stdout.tail
+
+
+def test_every_kernel_has_its_modules_and_the_tools(verdicts):
+    command = (
+        "set -e; test $(ls /lib/modules) = $(uname -r); modprobe sch_ingress; lsmod | grep -q sch_ingress;"
+        " ip link add type veth; tc qdisc add dev veth0 clsact; bpftool prog list; bpftool -j feature probe kernel > f; test -s f"
+    )
+    for record in verdicts(command, kernels=KERNELS):
+        assert record.verdict.status is Status.PASS, (record.job, record.outcome.stderr.tail)
+        assert "magic" not in record.outcome.kernel_log, "no module was offered to the kernel as it was packed"
