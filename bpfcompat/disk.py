@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bpfcompat import host, processes
+from bpfcompat.errors import BpfcompatError
 
 
 def make(tree: Path, image: Path, mib: int) -> None:
@@ -21,3 +22,15 @@ def make(tree: Path, image: Path, mib: int) -> None:
         doing=f"making the disk {image.name}",
         hint=f"its files must fit into {mib} MiB",
     )  # fmt: skip
+
+
+def unpack(image: Path, tree: Path) -> None:
+    """Copy everything in an image below a new folder; raises BpfcompatError.
+
+    debugfs ends with 0 whatever happens, so what it says decides.
+    """
+    tree.mkdir()
+    said = processes.run([host.program("debugfs"), "-R", f'rdump / "{tree}"', str(image)])
+    problems = [line for line in said.stderr.decode(errors="replace").splitlines() if not line.startswith("debugfs ")]
+    if said.returncode or problems:
+        raise BpfcompatError(f"the disk {image.name} cannot be unpacked: {' '.join(problems) or said.returncode}.")

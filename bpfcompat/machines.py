@@ -6,9 +6,10 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from bpfcompat import accelerator, atomic, bootimage, host, kernels
+from bpfcompat import accelerator, atomic, bootimage, disk, host, kernels
 from bpfcompat.accelerator import Accelerator
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import build, initramfs, tools
@@ -195,8 +196,27 @@ class Machines:
         qemu = host.program("qemu-system-x86_64")
         disks = [("tools", self.tools_disk), *([("modules", kernel.modules_disk)] if kernel.modules_disk else [])]
         return Machine(
-            qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline, tuple(disks)
-        )
+            qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline,
+            tuple(disks) if kernel.has_disks else (), kernel.has_disks,
+        )  # fmt: skip
+
+    def with_payload(self, machine: Machine, payload: Path, folder: Path) -> Machine:
+        """Return a machine as it can run a job: without disks the payload and the tools are in an initramfs of its own.
+
+        payload: the disk that others would have.
+        folder: new, for temporary files.
+        Raises BpfcompatError.
+        """
+        if machine.has_disks:
+            return machine
+        folder.mkdir()
+        parts = [machine.initramfs.read_bytes()]
+        for name, image in (("tools", self.tools_disk), ("payload", payload)):
+            if image.stat().st_blocks:  # an empty payload is a file without a filesystem
+                disk.unpack(image, folder / name)
+                parts.append(initramfs.of_tree(folder / name, f"bpfcompat/{name}"))
+        (folder / "initramfs").write_bytes(b"".join(parts))
+        return replace(machine, initramfs=folder / "initramfs")
 
     # ---- boot images ----
 
@@ -206,16 +226,17 @@ class Machines:
         return image if image and bootimage.is_whole(image) else None
 
     def has_boot_image(self, profile: Profile) -> bool:
-        """Tell whether a profile's machine can be restored right now; never raises: doit would stop."""
+        """Tell whether a profile's machine can be restored right now, or never will; never raises: doit would stop."""
+        kernel = self.kernel(profile)
         try:
-            return self.boot_image(profile) is not None
+            return self.boot_image(profile) is not None or (kernel is not None and not kernel.has_disks)
         except BpfcompatError:
             return False
 
     def _image(self, profile: Profile) -> Path | None:
         """Return where the boot image of a profile's machine is, or will be."""
         machine, kernel, archive = self.machine(profile), self.kernel(profile), self.initramfs_identity(profile)
-        if not self.warm or machine is None or kernel is None or archive is None:
+        if not self.warm or machine is None or kernel is None or archive is None or not machine.has_disks:
             return None
         if machine not in self._images:
             contents = {

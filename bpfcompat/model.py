@@ -138,6 +138,8 @@ class Kernel:
     """Of all that came with it."""
     release: str = ""
     """As `uname -r` will say it."""
+    has_disks: bool = True
+    """It can mount disks; if not, all that a guest needs is in its initramfs, and it boots from its start every time."""
     modules_disk: Path | None = None
     """All its modules, as a disk whose root is /lib/modules; None if none came with it."""
     config: Path | None = None

@@ -28,6 +28,8 @@ class Machine:
     """What the profile adds to the kernel command line."""
     disks: tuple[tuple[str, Path], ...] = ()
     """Read-only disks beside the payload: serial number, by which init finds it, and image."""
+    has_disks: bool = True
+    """If not, the payload is in the initramfs, too."""
 
     @property
     def kernel_command_line(self) -> str:
@@ -69,7 +71,7 @@ def argv(
     ]  # fmt: skip
     for name, number in zip(SERIAL_PORTS, sockets, strict=True):
         options += ["-chardev", f"socket,id={name},fd={number}", "-serial", f"chardev:{name}"]
-    for name, image in (("payload", payload), *machine.disks):
+    for name, image in (("payload", payload), *machine.disks) if machine.has_disks else ():
         options += ["-drive", f"if=none,id={name},format=raw,readonly=on,file={_value(image)}"]
         options += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
     return options + (_memory(machine, memory) if memory else [])

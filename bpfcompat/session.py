@@ -250,8 +250,9 @@ class Session:
         command_seconds = job.profile.timeout or job.check.timeout
         boot_seconds = self.boot_seconds
         total = self.options.total_seconds or max(_TOTAL_SECONDS, boot_seconds + command_seconds)
+        ready = self.machines.with_payload(machine, staged.image, self.scratch / f"machine-{secrets.token_hex(4)}")
         request = runner.Request(
-            machine, job.check, staged, staged.image, folder, self.machines.boot_image(job.profile),
+            ready, job.check, staged, staged.image, folder, self.machines.boot_image(job.profile),
             boot_seconds, command_seconds, total, self.project.retries,
         )  # fmt: skip
         result = runner.run(request)
@@ -273,6 +274,8 @@ class Session:
         result: Result | None = None,
     ) -> Record:
         kernel, chosen = self.machines.kernel(job.profile), self.machines.accelerator()
+        if kernel and kernel.modules_disk is None:
+            outcome = replace(outcome, notes=(*outcome.notes, "this kernel came without its modules"))
         return Record(
             job=job.name,
             key=jobs.key(parts) if parts else "",

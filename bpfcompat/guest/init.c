@@ -555,8 +555,14 @@ static void mount_payload(void)
 	char device[300];
 	int fd;
 
-	if (!find_disk("payload", device, sizeof(device)))
-		refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
+	if (!find_disk("payload", device, sizeof(device))) {
+		/* For a kernel without disks it came in the initramfs, with the lost+found of the disk that it would have been. */
+		if (access(PAYLOAD_ROOT "/lost+found", F_OK) < 0)
+			refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
+		copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
+		link_tree(PAYLOAD_ROOT "/root", "");
+		return;
+	}
 	fd = open(device, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		refuse("%s cannot be opened: %s", device, strerror(errno));

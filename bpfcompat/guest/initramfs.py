@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,19 @@ def pack(userland: Userland, applets: Iterable[str], modules: Sequence[Path]) ->
     return archive(sorted(entries.items()))
 
 
+def of_tree(tree: Path, name: str) -> bytes:
+    """Return an archive of everything below a folder; the kernel unpacks several that stand one behind the other.
+
+    name: of the folder in the guest, without the first slash.
+    """
+    entries = {}
+    for path in sorted(tree.rglob("*")):
+        mode = path.lstat().st_mode
+        data = os.fsencode(path.readlink()) if stat.S_ISLNK(mode) else path.read_bytes() if stat.S_ISREG(mode) else b""
+        entries[f"{name}/{path.relative_to(tree)}"] = _Entry(mode, data)
+    return archive(sorted(entries.items()))
+
+
 @dataclass(frozen=True)
 class _Entry:
     mode: int
@@ -80,7 +94,7 @@ def archive(entries: Iterable[tuple[str, _Entry]]) -> bytes:
     """Return a newc archive (Documentation/driver-api/early-userspace/buffer-format.rst); times and owners are 0."""
     parts: list[bytes] = []
     for inode, (name, entry) in enumerate([*entries, ("TRAILER!!!", _Entry(0))], start=1):
-        path = name.encode() + b"\0"
+        path = os.fsencode(name) + b"\0"
         numbers = (inode, entry.mode, 0, 0, 1, 0, len(entry.data), 0, 0, *entry.device, len(path), 0)
         header = b"070701" + b"".join(b"%08x" % number for number in numbers) + path
         parts += [header, bytes(-len(header) % 4), entry.data, bytes(-len(entry.data) % 4)]

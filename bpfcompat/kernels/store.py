@@ -10,10 +10,10 @@ from pathlib import Path
 
 from bpfcompat import atomic, digest, disk, host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.kernels import image, modules
+from bpfcompat.kernels import image, modules, needs
 from bpfcompat.model import Classification, Kernel
 
-FORMAT = 4
+FORMAT = 5
 """Counts the layouts of a kernel's folder."""
 GUEST_MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
 """What the guest needs to mount its payload, in this order: all Debian cloud kernels from 5.10 to 7.3 have virtio_blk as
@@ -48,15 +48,17 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
     if not _read(target, source):
         with atomic.folder(target) as folder:
             kernel = image.unpacked(packed, folder)
+            needs.refuse_unfit(kernel, fetched.config, source)
             (folder / "image").write_bytes(kernel)
             release = image.release(kernel) or fetched.version.split()[0]
-            _store_modules(folder, fetched.modules, all_modules, release)
+            loaded = _store_modules(folder, fetched.modules, all_modules, release)
             if fetched.config:
                 (folder / "config").write_bytes(fetched.config.read_bytes())
             described = {
                 "format": FORMAT,
                 "version": fetched.version,
                 "release": release,
+                "disks": needs.has_disks(kernel, loaded),
                 "image_sha256": image_sha256,
                 "modules_sha256": modules_sha256,
             }
@@ -69,11 +71,11 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
     return kernel_found
 
 
-def _store_modules(folder: Path, tree: Path | None, all_modules: dict[str, Path], release: str) -> None:
-    """Keep the modules that the guest needs to mount its disks, decompressed, and all of them as a disk."""
+def _store_modules(folder: Path, tree: Path | None, all_modules: dict[str, Path], release: str) -> list[str]:
+    """Keep the modules that the guest needs to mount its disks, decompressed, whose names are returned, and all as a disk."""
     (folder / "modules").mkdir()
     if tree is None:
-        return
+        return []
     for index, path in enumerate(modules.closure(tree, GUEST_MODULES)):
         (folder / "modules" / f"{index:02}-{path.name.split('.ko')[0]}.ko").write_bytes(modules.content(path))
     root = folder / "root"
@@ -85,6 +87,7 @@ def _store_modules(folder: Path, tree: Path | None, all_modules: dict[str, Path]
         raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
     finally:
         shutil.rmtree(root, ignore_errors=True)
+    return [path.stem.partition("-")[2] for path in sorted((folder / "modules").iterdir())]
 
 
 def pinned(cache: Path, address: str) -> Kernel | None:
@@ -129,6 +132,7 @@ def _read(folder: Path, source: str, version: str | None = None) -> Kernel | Non
             modules=tuple(sorted((folder / "modules").iterdir())),
             modules_sha256=described["modules_sha256"],
             release=described["release"],
+            has_disks=described["disks"],
             modules_disk=_if_there(folder / "modules.ext4"),
             config=_if_there(folder / "config"),
         )

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -34,7 +35,7 @@ def root(kernel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("root")
     (folder / "boot").mkdir()
     shutil.copy(kernel.image, folder / "boot" / f"vmlinuz-{kernel.release}")
-    (folder / "boot" / f"config-{kernel.release}").write_text("CONFIG_BPF=y\n")
+    shutil.copy(kernel.config, folder / "boot" / f"config-{kernel.release}")
     modules = folder / "lib" / "modules" / kernel.release / "kernel" / "drivers"
     modules.mkdir(parents=True)
     for path in kernel.modules:
@@ -239,6 +240,52 @@ def test_a_kernel_without_its_modules_is_still_a_kernel_in_the_listing(kernel, t
     assert replace(made, kernel="path:nothing").kernel == "path:nothing"
     with pytest.raises(NoVerdict, match="there is no kernel image"):
         kernels.fetch(replace(made, kernel="path:nothing"), tmp_path / "cache")
+
+
+def test_a_kernel_whose_modules_the_archive_has_dropped_runs_without_disks(tmp_path):
+    """trixie-backports keeps the images of 6.19, 7.0 and 7.1, and no longer their modules; virtio_blk is one of these."""
+    made = Profile("x", "apt:trixie-backports/linux-image-7.1.*+deb13-cloud-amd64")
+    script = tmp_path / "script"
+    script.write_text("#!/bin/bash\ncat data/file; bpftool prog list && ip link show lo >/dev/null; exit $1\n")
+    script.chmod(0o755)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_bytes(b"\0binary\xff")
+    checks = tuple(
+        Check(f"$BPFCOMPAT_BIN {code}", f"c{code}", binary=script, files=(tmp_path / "data",), root=tmp_path)
+        for code in (0, 3)
+    )
+    session = Session(Project(checks, Matrix((made,)), tmp_path / "work"), Options())
+    try:
+        first, second = (target.record for target in engine.run(session).targets)
+    finally:
+        session.close()
+    assert (first.verdict.status, second.verdict.exit_code) == (Status.PASS, 3), first.outcome.stderr.tail
+    assert (first.boot, first.outcome.observed.release[:4]) == ("cold", "7.1.")
+    assert (tmp_path / "work" / first.evidence / "stdout.log").read_bytes() == b"\0binary\xff"
+    assert "this kernel came without its modules" in first.outcome.notes
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("CONFIG_SERIAL_8250_CONSOLE=m\n", "a console on an 8250 serial port (CONFIG_SERIAL_8250_CONSOLE=y)"),
+        ("# CONFIG_BLK_DEV_INITRD is not set\n", "an initramfs (CONFIG_BLK_DEV_INITRD=y)"),
+        ("CONFIG_SERIAL_8250_RUNTIME_UARTS=1\n", "uses 1 serial ports, and a guest needs 4"),
+    ],
+)
+def test_a_kernel_that_no_guest_can_run_on_is_refused_before_any_boot(kernel, tmp_path, config, words):
+    name = config.replace("# ", "").partition("=")[0].partition(" ")[0]
+    lines = [line for line in kernel.config.read_text().splitlines() if not line.startswith(f"{name}=")]
+    (tmp_path / "config").write_text("\n".join([*lines, config]))
+    made = Profile("x", f"path:{kernel.image}", config="config", root=tmp_path)
+    with pytest.raises(NoVerdict, match=re.escape(words)):
+        kernels.fetch(made, tmp_path / "cache")
+
+
+def test_an_image_that_shows_no_serial_console_is_refused(kernel, tmp_path):
+    (tmp_path / "vmlinux").write_bytes(kernel.image.read_bytes().replace(b"serial8250", b"serial9999"))
+    with pytest.raises(NoVerdict, match="CONFIG_SERIAL_8250_CONSOLE"):
+        kernels.fetch(Profile("x", "path:vmlinux", root=tmp_path), tmp_path / "cache")
 
 
 def test_a_path_that_leads_out_of_a_package_is_refused(tmp_path):

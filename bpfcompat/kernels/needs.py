@@ -1,0 +1,58 @@
+"""What a guest needs of its kernel: seen in its configuration, or in the image itself, and not by a boot that hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bpfcompat.errors import NoVerdict
+from bpfcompat.kernels import facts
+from bpfcompat.model import Classification
+
+_OPTIONS = {
+    "CONFIG_SERIAL_8250_CONSOLE": "a console on an 8250 serial port",
+    "CONFIG_BLK_DEV_INITRD": "an initramfs",
+    "CONFIG_DEVTMPFS": "/dev made by the kernel",
+    "CONFIG_TMPFS": "tmpfs",
+    "CONFIG_PROC_FS": "/proc",
+    "CONFIG_SYSFS": "/sys",
+    "CONFIG_BINFMT_ELF": "ELF programs",
+    "CONFIG_BINFMT_SCRIPT": "scripts",
+}
+_PORTS = 4
+_IN_IMAGE = {b"serial8250": "CONFIG_SERIAL_8250_CONSOLE", b"rootfs image": "CONFIG_BLK_DEV_INITRD"}
+"""What a kernel with an option has in its data, whatever its release (5.10 to 7.3)."""
+
+
+def refuse_unfit(kernel: bytes, config: Path | None, source: str) -> None:
+    """Raise NoVerdict (KERNEL_UNAVAILABLE) for a kernel that no guest can run on, naming the option that it lacks.
+
+    kernel: the image; what is packed inside one cannot be looked at.
+    """
+    options = facts.options(config)
+    lacking = [name for name in _OPTIONS if options and options.get(name) != "y"]
+    if not options and kernel[:4] == b"\x7fELF":
+        lacking = [name for mark, name in _IN_IMAGE.items() if mark not in kernel]
+    if lacking:
+        what = ", ".join(f"{_OPTIONS[name]} ({name}=y)" for name in lacking)
+        raise _unfit(f"{source} is built without what a guest needs: {what}.", "build it with that")
+    ports = options.get("CONFIG_SERIAL_8250_RUNTIME_UARTS", str(_PORTS))
+    if ports.isdigit() and int(ports) < _PORTS:
+        raise _unfit(
+            f"{source} uses {ports} serial ports, and a guest needs {_PORTS}.",
+            f"write `cmdline: 8250.nr_uarts={_PORTS}` in the profile, or build it with CONFIG_SERIAL_8250_RUNTIME_UARTS={_PORTS}",
+        )
+
+
+def has_disks(kernel: bytes, modules: Sequence[str]) -> bool:
+    """Tell whether a kernel can mount a guest's disks: what is neither a module of its own nor in its image is not there.
+
+    modules: names of those that came with it and that the guest needs.
+    """
+    if kernel[:4] != b"\x7fELF":
+        return True  # what is packed in an image of a kind that nobody ships cannot be looked at; a boot will tell
+    return all(name.encode() in kernel or name in modules for name in ("virtio_blk", "ext4"))
+
+
+def _unfit(message: str, hint: str) -> NoVerdict:
+    return NoVerdict(Classification.KERNEL_UNAVAILABLE, message, hint)
