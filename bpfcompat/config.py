@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import document, matrix, schema
+from bpfcompat import document, host, matrix, schema
 from bpfcompat.document import Document, Location
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Check, Expectation, Matrix, Project
 
 FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
-_PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact", "trust_imported")
+_PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact", "trust_imported", "guest")
 """What is the whole project's, not one check's."""
 COMMAND_BYTES_AT_MOST = 131_071
 """Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
@@ -82,12 +82,18 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         binary=root / row["binary"] if "binary" in row else None,
         bundle_libs=row.get("bundle_libs", False),
         artifact=root / row["artifact"] if "artifact" in row else None,
+        tools=tuple(_tool(name, root) for name in read.value.get("guest", {}).get("tools", ())),
         files=tuple(root / name for name in row.get("files", ())),
         root=root,
         env=tuple((name, read.text((*location, "env", name))) for name in sorted(row.get("env", {}))),
         expect=Expectation(**expect),
         timeout=matrix.seconds(row.get("timeout", 60)),
     )
+
+
+def _tool(name: str, root: Path) -> Path:
+    """Return a program of the project's, or of this machine; raises BpfcompatError for one that is not installed."""
+    return root / name if "/" in name else Path(host.program(name))
 
 
 def refuse_long_command(command: str, where: str) -> None:

@@ -93,6 +93,8 @@ class Check:
     bundle_libs: bool = False
     """Ship the shared libraries that the binary is linked with."""
     artifact: Path | None = None
+    tools: tuple[Path, ...] = ()
+    """Programs of this machine that the guest is to have, with their libraries."""
     files: tuple[Path, ...] = ()
     root: Path = Path()
     """The folder that `files` are relative to, and keep their names below."""

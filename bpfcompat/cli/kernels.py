@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from bpfcompat import host, kernels, matrix
 from bpfcompat.config import FILE_NAME, load_project
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import facts, lock, sweep
-from bpfcompat.model import Kernel, Matrix, Profile
+from bpfcompat.model import Matrix, Profile
 
 OUTDATED = 2
 
@@ -185,9 +184,7 @@ def _show(options: argparse.Namespace) -> int:
     found, path = _matrix(options)
     cache, locks = host.cache_folder(), lock.read(path)
     for profile in found.profiles:
-        if not fnmatch.fnmatchcase(profile.id, options.pattern):
-            continue
-        kernel: Kernel | None = kernels.pinned(profile, cache, locks.get(profile.id))
+        kernel = kernels.pinned(profile, cache, locks.get(profile.id))
         if kernel is None:
             raise BpfcompatError(f"{profile.id} is not in the store yet.", f"bpfcompat kernels fetch {profile.id}")
         rows = {"profile": profile.id, **facts.of(kernel)}

@@ -30,12 +30,12 @@ class Entry:
     """Type and permissions; the latter are 0755 or 0644, because a umask is not an input."""
 
 
-Brought = tuple[Path | None, bool, Path | None, tuple[Path, ...], Path]
+Brought = tuple[Path | None, bool, Path | None, tuple[Path, ...], tuple[Path, ...], Path]
 
 
 def brought(check: Check) -> Brought:
     """Return what tells the payloads of two checks apart before their files are read."""
-    return check.binary, check.bundle_libs, check.artifact, check.files, check.root
+    return check.binary, check.bundle_libs, check.artifact, check.tools, check.files, check.root
 
 
 def entries(check: Check) -> list[Entry]:
@@ -51,6 +51,13 @@ def entries(check: Check) -> list[Entry]:
             found.append(Entry(f"{folder}/{path.name}", path, stat.S_IFREG | (0o755 if key == "binary" else 0o644)))
     if check.binary and check.bundle_libs:
         found += _libraries(check.binary)
+    for path in check.tools:
+        _refuse_non_file(path, "guest.tools")
+        found += [
+            Entry(f"root/{parent}", Path("/") / parent, stat.S_IFDIR | 0o755)
+            for parent in ("usr", "usr/local", "usr/local/bin")
+        ]
+        found += [Entry(f"root/usr/local/bin/{path.name}", path, stat.S_IFREG | 0o755), *_libraries(path)]
     for path in check.files:
         inside = Path(os.path.normpath(path))
         if not inside.is_relative_to(check.root) or inside == check.root:

@@ -31,3 +31,16 @@ def test_every_kernel_has_its_modules_and_the_tools(verdicts):
     for record in verdicts(command, kernels=KERNELS):
         assert record.verdict.status is Status.PASS, (record.job, record.outcome.stderr.tail)
         assert "magic" not in record.outcome.kernel_log, "no module was offered to the kernel as it was packed"
+
+
+def test_programs_of_this_machine_come_with_their_libraries(verdicts, tmp_path):
+    script = tmp_path / "hello"
+    script.write_text("#!/bin/bash\necho hello\n")
+    command = "set -e; hello; readelf --version | head -1; command -v readelf"
+    tools = (Path(shutil.which("readelf")), script)
+    (record,) = verdicts(command, tools=tools)
+    assert record.verdict.status is Status.PASS, record.outcome.stderr.tail
+    lines = record.outcome.stdout.tail.splitlines()
+    assert lines[0] == "hello"
+    assert lines[1].startswith("GNU readelf")
+    assert lines[2] == "/usr/local/bin/readelf"

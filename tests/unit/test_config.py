@@ -174,3 +174,16 @@ def test_what_was_found_valid_is_not_checked_again_until_it_changes(tmp_path, mo
         with pytest.raises(BpfcompatError, match="comand"):
             load_project(file)
     assert checked == ["project"] * 3
+
+
+def test_tools_are_the_project_s_or_this_machine_s(tmp_path):
+    write = (tmp_path / "bpfcompat.yaml").write_text
+    write("checks: [{name: a, command: x}, {name: b, command: y}]\nguest: {tools: [sh, build/helper]}\n" + ROW)
+    for check in load_project(tmp_path).checks:
+        assert check.tools[0].name == "sh"
+        assert check.tools[0].is_absolute()
+        assert check.tools[1] == tmp_path / "build" / "helper"
+    assert (
+        "the program not-there is not installed"
+        in refused(tmp_path, "command: x\nguest: {tools: [not-there]}\n" + ROW).message
+    )
