@@ -25,42 +25,6 @@ COMMAND = "uname -r; modprobe -n -v veth >/dev/null 2>&1; ls /lib/modules"
 
 
 @pytest.fixture(scope="session")
-def kernel(profiles):
-    return kernels.fetch(profiles["debian-12-6.1"], host.cache_folder())
-
-
-@pytest.fixture(scope="session")
-def root(kernel, tmp_path_factory):
-    """A kernel as its package unpacks it: what a guest needs of it."""
-    folder = tmp_path_factory.mktemp("root")
-    (folder / "boot").mkdir()
-    shutil.copy(kernel.image, folder / "boot" / f"vmlinuz-{kernel.release}")
-    shutil.copy(kernel.config, folder / "boot" / f"config-{kernel.release}")
-    modules = folder / "lib" / "modules" / kernel.release / "kernel" / "drivers"
-    modules.mkdir(parents=True)
-    for path in kernel.modules:
-        shutil.copy(path, modules / path.name.partition("-")[2])
-    return folder
-
-
-@pytest.fixture(scope="session")
-def deb(root, tmp_path_factory):
-    tree = tmp_path_factory.mktemp("deb") / "tree"
-    shutil.copytree(root, tree)
-    (tree / "DEBIAN").mkdir()
-    (tree / "DEBIAN").chmod(0o755)
-    (tree / "DEBIAN" / "control").write_text(
-        "Package: linux-image-mine\nVersion: 1\nArchitecture: amd64\nMaintainer: nobody <n@example.org>\nDescription: x\n"
-    )
-    subprocess.run(
-        ["dpkg-deb", "-Zgzip", "-b", tree, tree.parent / "linux-image-mine_1_amd64.deb"],
-        check=True,
-        capture_output=True,
-    )
-    return tree.parent / "linux-image-mine_1_amd64.deb"
-
-
-@pytest.fixture(scope="session")
 def rpm(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rpm")
     (folder / "k.spec").write_text(
