@@ -92,6 +92,12 @@ class Machines:
         except NoVerdict as error:
             self._unavailable[self.address(profile)] = error
 
+    def use(self, profile: Profile) -> None:
+        """Remember that a profile's kernel is booted now."""
+        kernel = self.kernel(profile)
+        if kernel:
+            kernels.use(kernel)
+
     def missing(self, profile: Profile) -> NoVerdict:
         """Return why a profile has no machine."""
         return self._unavailable.get(self.address(profile)) or NoVerdict(

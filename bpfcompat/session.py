@@ -250,6 +250,7 @@ class Session:
         command_seconds = job.profile.timeout or job.check.timeout
         boot_seconds = self.boot_seconds
         total = self.options.total_seconds or max(_TOTAL_SECONDS, boot_seconds + command_seconds)
+        self.machines.use(job.profile)
         ready = self.machines.with_payload(machine, staged.image, self.scratch / f"machine-{secrets.token_hex(4)}")
         request = runner.Request(
             ready, job.check, staged, staged.image, folder, self.machines.boot_image(job.profile),

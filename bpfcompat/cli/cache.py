@@ -12,6 +12,7 @@ from bpfcompat import bootimage, host
 from bpfcompat.cli import common
 from bpfcompat.config import WORKDIR_NAME
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.kernels import store
 from bpfcompat.report.text import plain
 from bpfcompat.store import VerdictStore
 
@@ -31,6 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", metavar="SIZE", help=f"prune to that much, like 500M (default: ${host.BOOT_IMAGES_VARIABLE}, else 4G)"
     )
+    parser.add_argument(
+        "--unused", type=int, metavar="DAYS", help="prune the kernels, too, that were not booted for so many days"
+    )
     parser.set_defaults(run=run)
 
 
@@ -47,22 +51,33 @@ def run(options: argparse.Namespace) -> int:
         dropped = bootimage.prune(cache, limit)
         freed = sum(image.size_bytes for image in dropped)
         sys.stdout.write(f"dropped {len(dropped)} boot images ({_megabytes(freed)})\n")
+        if options.unused is not None:
+            count, freed = store.prune(cache, _days(options.unused))
+            sys.stdout.write(f"dropped {count} kernels ({_megabytes(freed)} with what was packed for them)\n")
     else:
         _show(cache, limit)
     return 0
 
 
+def _days(number: int) -> int:
+    if number < 1:
+        raise BpfcompatError(
+            f"--unused {number} is not a number of days.", "write --unused 30; what runs today is kept"
+        )
+    return number
+
+
 def _export(options: argparse.Namespace) -> int:
     from bpfcompat import transfer
 
-    store = VerdictStore(options.workdir.absolute())
+    verdicts = VerdictStore(options.workdir.absolute())
     target = common.writable(options.file, "cache export")
-    if target is None or not any(store.records()):
+    if target is None or not any(verdicts.records()):
         raise BpfcompatError(
             f"there are no verdicts in {options.workdir}.", "run something first, or add --workdir DIR"
         )
     try:
-        count = transfer.export(store, target, socket.gethostname())
+        count = transfer.export(verdicts, target, socket.gethostname())
     except OSError as error:
         raise BpfcompatError(f"{options.file} cannot be written: {error.strerror or error}.") from error
     sys.stdout.write(f"exported {count} verdicts to {options.file}\n")

@@ -130,6 +130,11 @@ def _vanished(profile: Profile, cache: Path, locked: Locked, error: NoVerdict) -
     return NoVerdict(error.classification, message, error.hint)
 
 
+def use(kernel: Kernel) -> None:
+    """Remember that a kernel was booted just now: what was not for long can be pruned."""
+    store.use(kernel)
+
+
 def forget(profile: Profile, cache: Path) -> None:
     """Drop what `profile` was resolved to, so that the next run asks its source again."""
     store.unpin(cache, address(profile))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +116,36 @@ def _identity(image_sha256: str, modules_sha256: str) -> str:
 def unpin(cache: Path, address: str) -> None:
     """Forget what `address` is pinned to."""
     _pin_path(cache, address).unlink(missing_ok=True)
+
+
+def use(kernel: Kernel) -> None:
+    """Remember that a kernel was booted just now."""
+    with contextlib.suppress(OSError):  # a cache that is not ours to write
+        os.utime(kernel.image.parent / "kernel.json")
+
+
+def prune(cache: Path, days: int) -> tuple[int, int]:
+    """Drop the kernels that were not booted for so many days, and the initramfs that were not packed since.
+
+    Either is made again when it is needed, as long as its source has it. Returns how many kernels, and the bytes of all.
+    """
+    before = time.time() - days * 86400
+    dropped = [path for path in (cache / "kernels").glob("[0-9a-f]*") if _used(path) < before]
+    packed = [path for path in (cache / "initramfs").glob("*.cpio") if path.stat().st_mtime < before]
+    files = [*packed, *(file for folder in dropped for file in folder.rglob("*"))]
+    freed = sum(file.lstat().st_blocks * 512 for file in files)
+    for path in packed:
+        path.unlink(missing_ok=True)
+    for folder in dropped:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(dropped), freed
+
+
+def _used(folder: Path) -> float:
+    try:
+        return (folder / "kernel.json").stat().st_mtime
+    except OSError:
+        return folder.stat().st_mtime
 
 
 def _pin_path(cache: Path, address: str) -> Path:

@@ -79,18 +79,21 @@ def root(kernel, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def deb(root, tmp_path_factory):
-    tree = tmp_path_factory.mktemp("deb") / "tree"
-    shutil.copytree(root, tree)
+def debian_package(root, folder, name, *parts):
+    """Make a Debian package of some of a kernel's folders."""
+    tree = folder / name
+    for part in parts:
+        shutil.copytree(root / part, tree / part)
     (tree / "DEBIAN").mkdir()
     (tree / "DEBIAN").chmod(0o755)
     (tree / "DEBIAN" / "control").write_text(
-        "Package: linux-image-mine\nVersion: 1\nArchitecture: amd64\nMaintainer: nobody <n@example.org>\nDescription: x\n"
+        f"Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: nobody <n@example.org>\nDescription: x\n"
     )
-    subprocess.run(
-        ["dpkg-deb", "-Zgzip", "-b", tree, tree.parent / "linux-image-mine_1_amd64.deb"],
-        check=True,
-        capture_output=True,
-    )
-    return tree.parent / "linux-image-mine_1_amd64.deb"
+    package = folder / f"{name}_1_amd64.deb"
+    subprocess.run(["dpkg-deb", "-Zgzip", "-b", tree, package], check=True, capture_output=True)
+    return package
+
+
+@pytest.fixture(scope="session")
+def deb(root, tmp_path_factory):
+    return debian_package(root, tmp_path_factory.mktemp("deb"), "linux-image-mine", "boot", "lib")

@@ -21,6 +21,8 @@ from bpfcompat.kernels.sources import host as running
 from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
 from bpfcompat.session import Options, Session
 
+from .conftest import debian_package
+
 COMMAND = "uname -r; modprobe -n -v veth >/dev/null 2>&1; ls /lib/modules"
 
 
@@ -65,6 +67,15 @@ def test_a_debian_package(booted, deb, kernel, tmp_path):
     assert booted("deb:k.deb").cached
     os.utime(tmp_path / "k.deb")
     assert booted("deb:k.deb").cached, "the same content is the same kernel"
+
+
+def test_a_kernel_in_two_packages(booted, root, kernel, tmp_path):
+    debian_package(root, tmp_path, "linux-image-mine", "boot")
+    debian_package(root, tmp_path, "linux-modules-mine", "lib")
+    holds(booted("deb:linux-image-mine_1_amd64.deb", modules="linux-modules-mine_1_amd64.deb"), kernel)
+    missing = booted("deb:linux-image-mine_1_amd64.deb", modules="nothing.deb")
+    assert missing.verdict.classification is Classification.KERNEL_UNAVAILABLE
+    assert "there is no file" in missing.verdict.reason
 
 
 def test_an_rpm_package(booted, rpm, kernel):
