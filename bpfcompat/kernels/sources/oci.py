@@ -1,4 +1,4 @@
-"""Kernels in container images: `oci:REFERENCE`, laid out as ghcr.io/cilium/ci-kernels is (boot/vmlinuz, lib/modules)."""
+"""Kernels in container images: `oci:REFERENCE`, laid out as Cilium's ci-kernels are (boot/vmlinuz, lib/modules)."""
 
 from __future__ import annotations
 
