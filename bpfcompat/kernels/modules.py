@@ -20,7 +20,7 @@ def files(tree: Path) -> dict[str, Path]:
 
     tree: a modules folder, a folder of .ko files, or a built kernel tree, whose own list is followed.
     """
-    if (tree / "arch" / "x86" / "boot" / "bzImage").is_file():
+    if _is_built(tree):
         lines = (tree / "modules.order").read_text().split()
         names = [re.sub(r"\.o$", ".ko", line.removeprefix("kernel/")) for line in lines]
         found = {f"kernel/{name}": tree / name for name in names}
@@ -30,10 +30,18 @@ def files(tree: Path) -> dict[str, Path]:
     return {**found, **{name: tree / name for name in lists if (tree / name).is_file()}}
 
 
+def _is_built(tree: Path) -> bool:
+    return (tree / "arch" / "x86" / "boot" / "bzImage").is_file()
+
+
 def watched(tree: Path) -> list[Path]:
-    """Return what changes when a module is changed, added or removed: the modules and the folders that they stand in."""
+    """Return what changes when a module is changed, added or removed: the modules and the folders above them.
+
+    A built tree has its own list of modules, and its folders change with every object file.
+    """
     found = files(tree)
-    return [*found.values(), *sorted({path.parent for path in found.values()})]
+    above = {folder for path in found.values() for folder in path.parents if folder.is_relative_to(tree)}
+    return [*found.values(), *(() if _is_built(tree) else sorted({tree, *above}))]
 
 
 def closure(tree: Path, wanted: Sequence[str]) -> list[Path]:

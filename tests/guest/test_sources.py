@@ -240,6 +240,20 @@ def test_a_kernel_whose_modules_the_archive_has_dropped_runs_without_disks(tmp_p
     assert "this kernel came without its modules" in first.outcome.notes
 
 
+def test_a_module_that_is_added_anywhere_is_noticed(kernel, tmp_path):
+    tree = tmp_path / "modules"
+    (tree / "kernel" / "drivers").mkdir(parents=True)
+    for path in kernel.modules:
+        shutil.copy(path, tree / "kernel" / "drivers" / path.name.partition("-")[2])
+    made = Profile("x", f"path:{kernel.image}", modules="modules", root=tmp_path)
+    first = kernels.fetch(made, tmp_path / "cache")
+    assert kernels.pinned(made, tmp_path / "cache") == first
+    (tree / "updates").mkdir()
+    shutil.copy(kernel.modules[0], tree / "updates" / "more.ko")
+    assert kernels.pinned(made, tmp_path / "cache") is None
+    assert kernels.fetch(made, tmp_path / "cache").modules_sha256 != first.modules_sha256
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
