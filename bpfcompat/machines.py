@@ -91,6 +91,10 @@ class Machines:
             )
         except NoVerdict as error:
             self._unavailable[self.address(profile)] = error
+        except OSError as error:
+            message = f"{profile.kernel} cannot be stored: {error.strerror}."
+            hint = "make room: bpfcompat cache prune --unused 30"
+            self._unavailable[self.address(profile)] = NoVerdict(Classification.KERNEL_UNAVAILABLE, message, hint)
 
     def use(self, profile: Profile) -> None:
         """Remember that a profile's kernel is booted now."""

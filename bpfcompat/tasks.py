@@ -184,6 +184,8 @@ def _sentence(action: Callable[[], Any]) -> Callable[[], Any]:
             action()
         except BpfcompatError as error:
             return TaskFailed(str(error))
+        except OSError as error:
+            return TaskFailed(f"{error.filename or 'a file'} cannot be written: {error.strerror}.")
         return True
 
     return run

@@ -124,8 +124,9 @@ def test_a_cache_without_room_for_a_boot_image_boots_cold_and_says_so(project):
     folder = project("exit 3")
     cache = folder / "cache"
     script = (
-        "mkdir cache && mount -t tmpfs -o size=110m none cache"
-        f" && for part in kernels pins guest initramfs; do cp -r {host.cache_folder()}/$part cache/ 2>/dev/null; done; $TOOL run"
+        f"mkdir cache && mount -t tmpfs -o size=$(($(du -sm {host.cache_folder()} | cut -f1) + 25))m none cache"
+        f" && for part in kernels pins guest initramfs tools accelerator.json; do"
+        f" cp -r {host.cache_folder()}/$part cache/ 2>/dev/null; done; $TOOL run"
     )
     (folder / "warm").mkdir()
     only = host.cache_folder()
@@ -135,6 +136,15 @@ def test_a_cache_without_room_for_a_boot_image_boots_cold_and_says_so(project):
     assert "Command exited 3" in done.stdout
     assert "has no boot image" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_cache_without_room_for_a_kernel_is_one_sentence(project):
+    folder = project("exit 3")
+    script = "mkdir cache && mount -t tmpfs -o size=60m none cache && $TOOL run"
+    done = in_namespace(script, folder, BPFCOMPAT_CACHE=str(folder / "cache"))
+    assert done.returncode == 1, done.stderr + done.stdout
+    assert "No space left on device" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def _only_one_kernel(script, folder):
