@@ -41,10 +41,12 @@ def start(
     Raises BpfcompatError if the program cannot be started.
     """
     # A parent-death signal set by a helper program, not by preexec_fn: that would run Python between fork and exec
-    # in a process with threads. Between its fork and its prctl a child is unprotected for about a millisecond.
+    # in a process with threads. If we die between its fork and its prctl nobody would tell it, so it looks who its parent is.
     if interrupted():
         raise BpfcompatError("interrupted.")
     guard = _guard(confined)
+    if guard:
+        guard = [*guard, "sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid())]
     try:
         child = subprocess.Popen(
             [*guard, *argv], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
