@@ -177,9 +177,10 @@ class VerdictStore:
         """Yield a folder for one run's temporary files, and drop those of runs that were killed."""
         base = self.workdir / "tmp"
         base.mkdir(parents=True, exist_ok=True)
-        for left in base.iterdir():
-            if left.is_dir() and not atomic.is_locked(base / f"{left.name}.lock"):
-                shutil.rmtree(left, ignore_errors=True)
+        # A run that was killed just before its folder was made, or just after it was removed, leaves its lock alone.
+        for left in {path.name.removesuffix(".lock") for path in base.iterdir()}:
+            if not atomic.is_locked(base / f"{left}.lock"):
+                shutil.rmtree(base / left, ignore_errors=True)
         folder = base / run_id
         with atomic.locked(base / f"{run_id}.lock"):
             folder.mkdir()

@@ -76,6 +76,7 @@ def test_a_work_directory_of_another_format_is_left_alone(store):
 def test_temporary_files_of_a_killed_run_are_dropped_and_those_of_a_living_one_are_not(store):
     dead = store.workdir / "tmp" / "dead"
     dead.mkdir(parents=True)
+    (dead.parent / "killed-before-its-folder-was-there.lock").touch()
     with store.scratch("living") as living, store.scratch("another"):
         assert not dead.exists()
         assert living.is_dir()
