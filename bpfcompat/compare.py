@@ -62,13 +62,17 @@ class Comparison:
             if change.change == "regressed" and change.required and change.head and change.head.status != "xfail"
         )
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows came to each of CHANGES."""
+        return {name: sum(change.change == name for change in self.changes) for name in CHANGES}
+
     def plain(self) -> dict[str, Any]:
         """Return the comparison as a JSON value."""
-        counts = {name: sum(change.change == name for change in self.changes) for name in CHANGES}
         return {
             "schema_version": "v0.1",
             **asdict(self),
-            "summary": {"regressed": bool(self.regressed), "counts": counts},
+            "summary": {"regressed": bool(self.regressed), "counts": self.counts},
         }
 
 

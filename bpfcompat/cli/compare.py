@@ -10,7 +10,7 @@ from typing import Any
 
 from bpfcompat import atomic, compare, history
 from bpfcompat.cli import common, report
-from bpfcompat.compare import CHANGES, Change, Comparison, Side
+from bpfcompat.compare import Change, Comparison, Side
 from bpfcompat.config import WORKDIR_NAME
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.report import view
@@ -77,8 +77,9 @@ def _text(found: Comparison) -> str:
         for change in changed
     ]
     table = tabulate(rows, ["profile", "change", "verdict", "class", "kernel"], disable_numparse=True)
-    counts = {name: sum(change.change == name for change in found.changes) for name in CHANGES}
-    summary = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count) or "no rows"
+    summary = (
+        ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.counts.items() if count) or "no rows"
+    )
     return f"{table}\n\n{summary}\n" if rows else f"{summary}\n"
 
 

@@ -20,7 +20,7 @@ def files(tree: Path) -> dict[str, Path]:
 
     tree: a modules folder, a folder of .ko files, or a built kernel tree, whose own list is followed.
     """
-    if _is_built(tree):
+    if is_built(tree):
         lines = (tree / "modules.order").read_text().split()
         names = [re.sub(r"\.o$", ".ko", line.removeprefix("kernel/")) for line in lines]
         found = {f"kernel/{name}": tree / name for name in names}
@@ -30,8 +30,12 @@ def files(tree: Path) -> dict[str, Path]:
     return {**found, **{name: tree / name for name in lists if (tree / name).is_file()}}
 
 
-def _is_built(tree: Path) -> bool:
-    return (tree / "arch" / "x86" / "boot" / "bzImage").is_file()
+BUILT_IMAGE = Path("arch/x86/boot/bzImage")
+
+
+def is_built(tree: Path) -> bool:
+    """Tell whether a folder is a kernel tree that was built."""
+    return (tree / BUILT_IMAGE).is_file()
 
 
 def watched(tree: Path) -> list[Path]:
@@ -41,7 +45,7 @@ def watched(tree: Path) -> list[Path]:
     """
     found = files(tree)
     above = {folder for path in found.values() for folder in path.parents if folder.is_relative_to(tree)}
-    return [*found.values(), *(() if _is_built(tree) else sorted({tree, *above}))]
+    return [*found.values(), *(() if is_built(tree) else sorted({tree, *above}))]
 
 
 def closure(tree: Path, wanted: Sequence[str]) -> list[Path]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import image, modules, tree
 from bpfcompat.kernels.sources import Asked
@@ -11,7 +9,6 @@ from bpfcompat.kernels.store import Fetched
 from bpfcompat.model import Classification
 
 LOCAL = True
-_BUILT = Path("arch/x86/boot/bzImage")
 
 
 def fetch(asked: Asked) -> Fetched:
@@ -23,11 +20,11 @@ def fetch(asked: Asked) -> Fetched:
             f"there is no folder {folder}.",
             f"correct the profile '{asked.profile.id}'",
         )
-    if not (folder / _BUILT).is_file():
+    if not modules.is_built(folder):
         found = tree.find(folder, asked.profile.kernel, "")
         watched = modules.watched(found.modules) if found.modules else []
         return Fetched(found.image, image.version(found.image), found.modules, found.config, (found.image, *watched))
-    built, config, order = folder / _BUILT, folder / ".config", folder / "modules.order"
+    built, config, order = folder / modules.BUILT_IMAGE, folder / ".config", folder / "modules.order"
     watched = modules.watched(folder) if order.is_file() else []
     return Fetched(
         built, image.version(built), folder if order.is_file() else None, config if config.is_file() else None, (built, *watched)
