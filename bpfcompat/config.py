@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import document, host, matrix, schema
+from bpfcompat import document, host, manifest, matrix, schema
 from bpfcompat.document import Document, Location
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Check, Expectation, Matrix, Project
+from bpfcompat.model import Check, Expectation, Matrix, Project, Validation
 
 FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
@@ -51,6 +53,7 @@ def load_project(path: Path) -> Project:
         _check(read, row, ("checks", index) if "checks" in value else (), root) for index, row in enumerate(rows)
     )
     kernels = _matrix(read, root)
+    refuse_unknown_profiles(checks, kernels)
     return Project(
         checks, kernels, root / WORKDIR_NAME, value.get("redact", False),
         boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"), retries=value.get("retries", 0),
@@ -65,8 +68,43 @@ def _matrix(read: Document, root: Path) -> Matrix:
     return Matrix(matrix.parse_profiles(read, value, ("matrix",), root), None, read.path.resolve())
 
 
+def refuse_unknown_profiles(checks: Iterable[Check], kernels: Matrix) -> None:
+    """Raise BpfcompatError for a profile that a manifest requires and the matrix does not have."""
+    known = [profile.id for profile in kernels.profiles]
+    for name in (name for check in checks for name in check.required_profiles if name not in known):
+        close = difflib.get_close_matches(name, known, n=1)
+        raise BpfcompatError(
+            f"the manifest requires the profile '{name}', which the matrix does not have.",
+            f"did you mean '{close[0]}'?" if close else f"the profiles are: {', '.join(known[:20])}",
+        )
+
+
+def _validation(
+    read: Document, row: dict[str, Any], location: Location, root: Path
+) -> tuple[Validation | None, tuple[str, ...]]:
+    """Return how a check's artifact is tried, if there is no command that does it, and the profiles that its manifest requires."""
+    if "command" not in row:
+        return manifest.load(root / row["manifest"] if "manifest" in row else None, row.get("validation_mode"))
+    for key in ("manifest", "validation_mode"):
+        if key in row:
+            raise BpfcompatError(
+                f"{read.where((*location, key))}: `{key}` is for an artifact without a command.",
+                "remove it, or `command:`",
+            )
+    return None, ()
+
+
 def _check(read: Document, row: dict[str, Any], location: Location, root: Path) -> Check:
-    refuse_long_command(row["command"], read.where((*location, "command")))
+    validation, required = _validation(read, row, location, root)
+    command = manifest.command(validation) if validation else row["command"]
+    refuse_long_command(command, read.where((*location, "command" if "command" in row else "artifact")))
+    if validation:
+        for key in ("binary", "bundle_libs", "expect"):
+            if key in row:
+                raise BpfcompatError(
+                    f"{read.where((*location, key))}: `{key}` belongs to a command, and there is none.",
+                    "add `command:`",
+                )
     expect = row.get("expect", {})
     for stream in ("stdout", "stderr", "not_stdout", "not_stderr"):
         try:
@@ -77,7 +115,7 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
                 f"{where}: expect.{stream} is not a regular expression: {error}.", "escape it, or quote it with '...'"
             ) from error
     return Check(
-        command=row["command"],
+        command=command,
         name=row.get("name", "command"),
         binary=root / row["binary"] if "binary" in row else None,
         bundle_libs=row.get("bundle_libs", False),
@@ -88,6 +126,8 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         env=tuple((name, read.text((*location, "env", name))) for name in sorted(row.get("env", {}))),
         expect=Expectation(**expect),
         timeout=matrix.seconds(row.get("timeout", 60)),
+        validation=validation,
+        required_profiles=required,
     )
 
 

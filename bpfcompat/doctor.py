@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bpfcompat import accelerator, host, kernels
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.guest import build, tools
+from bpfcompat.guest import build, tools, validator
 from bpfcompat.kernels import lock
 from bpfcompat.kernels.sources import apt
 from bpfcompat.model import Project
@@ -51,6 +51,7 @@ def examine(project: Project | None, cache: Path) -> Iterator[Finding]:
     )
     yield _tried("tools", lambda: ", ".join(name for name in tools.find(cache).files if "/lib" not in name))
     yield _tried("compiler", lambda: _compiled(cache))
+    yield _validator(project)
     for name, why in (("lz4", "kernels that are packed with it"), ("zstd", "kernels and modules that are packed with it"),
                       ("skopeo", "oci: kernels"), ("bsdtar", "rpm: kernels")):  # fmt: skip
         yield _optional(name, why)
@@ -85,6 +86,12 @@ def _compiled(cache: Path) -> str:
         return "not needed any more: the guest's init is compiled"
     build.compile_init(target)
     return f"{host.program('gcc')} makes static programs"
+
+
+def _validator(project: Project | None) -> Finding:
+    needed = project is not None and any(check.validation for check in project.checks)
+    lacking = Health.LACKING if needed else Health.NOTE
+    return _tried("libbpf", lambda: f"{validator.library('bpf')}, for objects without a loader", lacking)
 
 
 def _accelerator(project: Project | None, cache: Path) -> Finding:

@@ -23,7 +23,7 @@ _INSIDE = {
 }
 
 
-_KINDS = {"bin": "binary", "artifact": "artifact", "files": "file", "root": "library"}
+_KINDS = {"bin": "binary", "artifact": "artifact", "files": "file", "root": "library", "validator": "bpfcompat's"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def _changes(session: Session, job: Job, before: Record, now: dict[str, Any]) ->
 
 
 def _redacted(parts: dict[str, Any]) -> dict[str, Any]:
-    return {**parts, "command": digest.of_bytes(parts["command"].encode(errors="surrogateescape"))}
+    hidden = {"command": digest.of_bytes(parts["command"].encode(errors="surrogateescape"))}
+    return {**parts, **hidden, "validation": digest.of_json(parts["validation"]) if parts.get("validation") else None}
 
 
 def changes(

@@ -64,7 +64,7 @@ def _described(report: dict[str, Any], name: str, sha256: str) -> Entry:
         "started_at": report["run"]["started_at"],
         "finished_at": report["run"]["finished_at"],
         "artifact_sha256": report["artifact"]["sha256"],
-        "invocation_sha256": report["command"]["invocation_sha256"],
+        "invocation_sha256": report.get("command", {}).get("invocation_sha256", ""),
         "matrix": report["matrix"].get("name") or report["matrix"]["path"],
         "status": report["summary"]["status"],
         "counts": report["summary"]["counts"],

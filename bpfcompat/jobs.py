@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from bpfcompat import digest
 from bpfcompat.guest import PROTOCOL
-from bpfcompat.model import Job, Kernel, Payload, Project
+from bpfcompat.model import Check, Job, Kernel, Payload, Profile, Project
 from bpfcompat.qemu import Machine
 
-KEY_FORMAT = 2
+KEY_FORMAT = 3
 
 
 def plan(project: Project) -> tuple[Job, ...]:
     """Return every check on every profile, in the order of the matrix."""
     several = len(project.checks) > 1
     return tuple(
-        Job(check, profile, f"{profile.id}/{check.name}" if several else profile.id)
+        Job(check, _as_required(profile, check), f"{profile.id}/{check.name}" if several else profile.id)
         for profile in project.matrix.profiles
         for check in project.checks
     )
+
+
+def _as_required(profile: Profile, check: Check) -> Profile:
+    """Return a profile as it counts for a check, whose manifest may say which do."""
+    return replace(profile, required=profile.id in check.required_profiles) if check.required_profiles else profile
 
 
 def key_parts(
@@ -49,7 +55,13 @@ def key_parts(
         "binary": payload.binary.path if payload.binary else None,
         "artifact": payload.artifact.path if payload.artifact else None,
         "expectation": asdict(job.check.expect),
+        "validation": _as_json(asdict(job.check.validation)) if job.check.validation else None,
     }
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value as it comes back from a file, so that it can be compared with one that did."""
+    return json.loads(json.dumps(value))
 
 
 def key(parts: dict[str, Any]) -> str:

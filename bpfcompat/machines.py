@@ -12,9 +12,9 @@ from pathlib import Path
 from bpfcompat import accelerator, atomic, bootimage, disk, host, kernels
 from bpfcompat.accelerator import Accelerator
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import build, initramfs, tools
+from bpfcompat.guest import build, initramfs, tools, validator
 from bpfcompat.kernels import lock
-from bpfcompat.model import Classification, Kernel, Profile, Project
+from bpfcompat.model import Check, Classification, Kernel, Profile, Project
 from bpfcompat.qemu import Machine
 
 
@@ -165,6 +165,18 @@ class Machines:
     def pack_tools(self) -> None:
         """Make the disk of the guests' tools; raises BpfcompatError."""
         tools.pack(self.tools, self.tools_disk)
+
+    # ---- validator ----
+
+    def validator(self, check: Check) -> Path | None:
+        """Return where the compiled validator is, or will be, if a check needs it; raises BpfcompatError without a libbpf."""
+        return validator.path(self.cache) if check.validation else None
+
+    def build_validator(self) -> None:
+        """Compile the validator of objects, unless that is done; raises BpfcompatError."""
+        target = validator.path(self.cache)
+        if not target.exists():
+            validator.compile_validator(target)
 
     # ---- accelerator ----
 

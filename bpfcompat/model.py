@@ -20,6 +20,16 @@ class Classification(str, Enum):
     """Why a job did not pass."""
 
     COMMAND_VALIDATION_FAILURE = "COMMAND_VALIDATION_FAILURE"
+    UNSUPPORTED_ATTACH_TYPE = "UNSUPPORTED_ATTACH_TYPE"
+    UNSUPPORTED_MAP_TYPE = "UNSUPPORTED_MAP_TYPE"
+    UNSUPPORTED_PROGRAM_TYPE = "UNSUPPORTED_PROGRAM_TYPE"
+    CORE_RELOCATION_FAILURE = "CORE_RELOCATION_FAILURE"
+    MISSING_BTF = "MISSING_BTF"
+    POLICY_DENIED = "POLICY_DENIED"
+    CAPABILITY_FAILURE = "CAPABILITY_FAILURE"
+    VERIFIER_REJECTION = "VERIFIER_REJECTION"
+    FUNCTIONAL_TEST_FAILURE = "FUNCTIONAL_TEST_FAILURE"
+    UNKNOWN = "UNKNOWN"
     LOADER_NOT_RUNNABLE = "LOADER_NOT_RUNNABLE"
     KERNEL_PANIC = "KERNEL_PANIC"
     COMMAND_TIMEOUT = "COMMAND_TIMEOUT"
@@ -84,8 +94,74 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class FunctionalTest:
+    """A command that is run while an object's programs are attached."""
+
+    name: str
+    command: str
+    required: bool = True
+    timeout: float = 30.0
+    """Seconds."""
+    exit: int = 0
+    stdout_contains: str = ""
+    stderr_contains: str = ""
+
+
+@dataclass(frozen=True)
+class MapFixup:
+    """What a project's own loader decides about a map before it loads the object."""
+
+    name: str
+    max_entries: str | None = None
+    """A number, or `cpus` for the number of possible processors."""
+    inner: tuple[int, int, int, int] | None = None
+    """Of a map of maps: type, key bytes, value bytes and entries of the maps in it."""
+
+
+@dataclass(frozen=True)
+class ProgramChoice:
+    """What is said about one program of an object."""
+
+    name: str
+    section: str | None = None
+    """As it must be in the object; None means whatever it is."""
+    type: int | None = None
+    load: bool | None = None
+    """None means as the object has it."""
+    attach: str | None = None
+    """KIND,TARGET, for a program whose section names nothing."""
+    attach_required: bool = True
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of several programs for the same thing; of each group the first that a kernel can use is loaded."""
+
+    group: str
+    program: str
+    helper: int | None = None
+    """It is usable where programs of its type may call this helper."""
+    trial: bool = False
+    """It is usable where it can be loaded alone."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How an object is tried by the validator, where there is no command that loads it."""
+
+    mode: str = "load_attach"
+    """load_only, load_attach, or behavior, which also runs the tests."""
+    maps: tuple[MapFixup, ...] = ()
+    programs: tuple[ProgramChoice, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    companions: tuple[str, ...] = ()
+    """Programs that have to be loaded with any other that is loaded alone."""
+    tests: tuple[FunctionalTest, ...] = ()
+
+
+@dataclass(frozen=True)
 class Check:
-    """A command and the files it needs."""
+    """A command and the files it needs; where there is a validation, the command is that of the validator."""
 
     command: str
     name: str = "command"
@@ -102,6 +178,10 @@ class Check:
     expect: Expectation = Expectation()
     timeout: float = 60.0
     """Seconds for the command, boot not counted."""
+    validation: Validation | None = None
+    """The artifact is tried by the validator."""
+    required_profiles: tuple[str, ...] = ()
+    """Ids of the profiles whose failure counts for this check; none means those that the matrix says."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +310,8 @@ class Outcome:
     """The last of what the kernel said since the command began, or of its whole boot if it never did."""
     mismatches: tuple[str, ...] = ()
     """Sentences about the expectation's patterns that did not hold."""
+    findings: dict[str, Any] | None = None
+    """What the validator found, as it says it (guest/validator.c)."""
     notes: tuple[str, ...] = ()
 
 
@@ -241,11 +323,14 @@ class Verdict:
     classification: Classification | None = None
     reason: str = ""
     failed_stage: str | None = None
+    """command, load, attach, functional, or infra."""
     exit_code: int | None = None
     """As a shell would show it: 128 + N for signal N."""
     signal: str | None = None
     core_dumped: bool = False
     timed_out: bool = False
+    confidence: str = "high"
+    """How sure the classification is: high, medium or low."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bpfcompat import bootimage, processes, qemu, verdict
+from bpfcompat import bootimage, findings, processes, qemu, verdict
 from bpfcompat.errors import NoVerdict
 from bpfcompat.machine import TAIL_BYTES, Guest
-from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload
+from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload, Validation
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""
@@ -145,7 +145,8 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
                 f" ({request.command_seconds:g} s) was up; raise --timeout."
             ))  # fmt: skip
         if outcome.kind is OutcomeKind.ENDED:
-            outcome = _matched(request.check, outcome, folder)
+            validation = request.check.validation
+            outcome = _examined(validation, outcome, folder) if validation else _matched(request.check, outcome, folder)
             outcome = replace(outcome, out_of_memory=_killed_for_memory(folder))
     except NoVerdict as error:
         outcome = error.outcome()
@@ -180,6 +181,28 @@ def _matched(check: Check, outcome: Outcome, folder: Path) -> Outcome:
     truncated = frozenset(name for name, stream in streams.items() if stream.truncated)
     notes = (*outcome.notes, *verdict.unseen(expect, truncated))
     return replace(outcome, mismatches=verdict.mismatches(expect, stdout, stderr, truncated), notes=notes)
+
+
+def _examined(validation: Validation, outcome: Outcome, folder: Path) -> Outcome:
+    """Return an outcome with what the validator found, or without a verdict if it did not come to its end."""
+
+    def failed(reason: str, classification: Classification = Classification.HOST_FAILURE) -> Outcome:
+        kind = OutcomeKind.NO_VERDICT
+        return replace(outcome, kind=kind, classification=classification, reason=f"the validator {reason}")
+
+    last = (outcome.stderr.tail.splitlines() or [""])[-1]
+    if outcome.wait_status != 0:
+        return failed(f"itself failed (wait status {outcome.wait_status}): {last}")
+    try:
+        found = findings.readable((folder / "stdout.log").read_bytes())
+    except ValueError as error:
+        return failed(f"said something that cannot be read: {error}")
+    if crash := findings.crash(found):
+        kind, classification = OutcomeKind.NO_VERDICT, Classification.LOADER_NOT_RUNNABLE
+        return replace(outcome, kind=kind, classification=classification, reason=f"the object {crash} on this kernel.")
+    if found["open_errno"]:
+        return failed(f"could not open the object: {last}", Classification.LOADER_NOT_RUNNABLE)
+    return replace(outcome, findings=found, notes=(*outcome.notes, *findings.notes(found, validation)))
 
 
 def _kernel_log(folder: Path, since: int) -> str:

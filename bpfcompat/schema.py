@@ -82,10 +82,15 @@ def _explain(document: Document, error: ValidationError) -> BpfcompatError:
     if error.validator == "required":
         missing = next(key for key in schema["required"] if key not in instance)
         return BpfcompatError(f"{where}: {what} has no '{missing}'.", f"add a line `{missing}: ...`")
-    if error.validator == "oneOf" and not location:
-        both = "command" in instance and "checks" in instance
+    if (
+        error.validator in ("oneOf", "anyOf")
+        and isinstance(instance, dict)
+        and "required" in schema[error.validator][0]
+    ):
+        first = "command" if "command" in instance else "artifact"
+        both = first in instance and "checks" in instance
         return BpfcompatError(
-            f"{where}: {'command and checks exclude each other' if both else 'there is no command to run'}.",
+            f"{where}: {f'{first} and checks exclude each other' if both else 'there is neither a command to run nor an artifact'}.",
             "keep one of them" if both else "add a line `command: $BPFCOMPAT_BIN --self-test`",
         )
     if error.validator == "type":

@@ -121,7 +121,7 @@ class Session:
             raise refusal
         if brought not in self._measured:
             try:
-                self._measured[brought] = payload.measure(check)
+                self._measured[brought] = payload.measure(check, self.machines.validator(check))
             except NoVerdict as error:
                 self._refused[brought] = error
                 raise
@@ -139,8 +139,9 @@ class Session:
             if brought not in self._staged:
                 try:
                     self._staged[brought] = payload.stage(
-                        check, folder / f"payload-{len(self._staged)}", self.machines.programs
-                    )
+                        check, folder / f"payload-{len(self._staged)}", self.machines.programs,
+                        self.machines.validator(check),
+                    )  # fmt: skip
                 except NoVerdict as error:
                     self._refused[brought] = error
                     raise
@@ -150,6 +151,10 @@ class Session:
         """Tell whether a check's files have turned out to be of no use, so that none of its jobs needs a machine."""
         return payload.brought(check) in self._refused
 
+    def boots_nothing(self) -> bool:
+        """Tell whether the files of every check have turned out to be of no use."""
+        return all(self.is_refused(check) for check in self.project.checks)
+
     def check_inputs(self) -> None:
         """Raise BpfcompatError for the first input that is missing; a loader that cannot run is told in the rows of its jobs."""
         self.store.prepare()
@@ -157,6 +162,8 @@ class Session:
         self.machines.accelerator()
         for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox", *tools.NAMES):
             host.program(name)
+        if any(check.validation for check in self.project.checks):
+            self.machines.build_validator()
         for check in self.project.checks:
             with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
                 self.payload(check)
@@ -281,7 +288,7 @@ class Session:
             job=job.name,
             key=jobs.key(parts) if parts else "",
             key_parts=parts,
-            verdict=verdict.decide(outcome, job.check.expect),
+            verdict=verdict.decide(outcome, job.check.expect, job.check.validation),
             outcome=outcome,
             started_at=started,
             finished_at=_now(),

@@ -21,7 +21,7 @@ from doit.reporter import ConsoleReporter
 
 from bpfcompat import config, host, kernels, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.model import Job, Profile, Project, Run, Status, Target
+from bpfcompat.model import Check, Job, Profile, Project, Run, Status, Target
 from bpfcompat.report import gate, output
 from bpfcompat.report.progress import Progress
 from bpfcompat.session import Session
@@ -150,6 +150,9 @@ def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[
     progress.total = len(session.jobs)
     yield _init(session)
     yield _tools(session)
+    objects = [check for check in session.project.checks if check.validation]
+    if objects:
+        yield _validator(session, objects[0])
     yield from _group("payload", "copy, hash and pack what a check brings", _payloads(session, after))
     yield from _group("fetch", "bring kernels into the store", _fetches(session, progress))
     yield from _group("initramfs", "pack the guest's userland with a kernel's modules", _initramfses(session))
@@ -219,6 +222,23 @@ def _tools(session: Session) -> Task:
     }
 
 
+def _validator(session: Session, check: Check) -> Task:
+    def compiled() -> bool:
+        try:
+            path = session.machines.validator(check)
+        except (BpfcompatError, OSError):
+            return False
+        return path is not None and path.exists()
+
+    return {
+        "basename": "validator",
+        "doc": "compile what tries the objects that have no loader",
+        "actions": [_sentence(session.machines.build_validator)],
+        "uptodate": [_Ready("compiled from this source and this libbpf", compiled)],
+        "io": {"capture": False},
+    }
+
+
 def _payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
     needed_by: dict[str, list[Job]] = {}
     for job in session.jobs:
@@ -239,7 +259,7 @@ def _payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
             "doc": f"the files of the check '{check.name}'",
             "actions": [_sentence(stage)],
             "uptodate": [_Ready("no kernel needs it", prepared)],
-            "task_dep": list(after),
+            "task_dep": [*after, *(["validator"] if check.validation else [])],
         }
 
 
@@ -270,7 +290,7 @@ def _fetches(session: Session, progress: Progress) -> Iterator[Task]:
     for profile in dict.fromkeys(_kernels(session).values()):
 
         def ready(profile: Profile = profile) -> bool:
-            return session.machines.kernel(profile) is not None
+            return session.machines.kernel(profile) is not None or session.boots_nothing()
 
         def fetch(profile: Profile = profile) -> None:
             with progress.doing(f"fetching {profile.id}"):
@@ -294,7 +314,7 @@ def _initramfses(session: Session) -> Iterator[Task]:
                 path = session.machines.initramfs(profile)
             except BpfcompatError:
                 return False
-            return path is not None and path.exists()
+            return (path is not None and path.exists()) or session.boots_nothing()
 
         def pack(profile: Profile = profile) -> None:
             session.machines.pack_initramfs(profile)
@@ -311,7 +331,7 @@ def _initramfses(session: Session) -> Iterator[Task]:
 def _accelerator(session: Session, progress: Progress) -> Task:
     def known() -> bool:
         try:
-            return session.machines.accelerator() is not None
+            return session.machines.accelerator() is not None or session.boots_nothing()
         except BpfcompatError:
             return False
 

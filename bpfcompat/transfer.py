@@ -6,6 +6,7 @@ what its outcome means. That the outcome was ever seen is the sender's word, so 
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -17,9 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from bpfcompat import atomic, jobs, verdict
+from bpfcompat import atomic, jobs, manifest, verdict
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Expectation, Record
+from bpfcompat.model import Expectation, Record, Verdict
 from bpfcompat.store import VerdictStore
 
 _ABOUT = "bpfcompat-verdicts.json"
@@ -28,6 +29,11 @@ _VERDICT = re.compile(r"verdicts/([0-9a-f]{64})\.json")
 _LOG = re.compile(r"evidence/[0-9a-f]{16}/[A-Za-z0-9-]{1,64}/(?:[a-z0-9-]{1,32}/)?[a-z]{1,16}\.log")
 _MEMBER_BYTES_AT_MOST = 16 << 20
 _BYTES_AT_MOST = 4 << 30
+_PADDING_AT_MOST = 1 << 20
+_DAMAGED = (
+    gzip.BadGzipFile, tarfile.TarError, zlib.error, EOFError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
+"""What comes of reading a file that is not what was exported."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def take(store: VerdictStore, source: Path) -> Imported:
             return _take(store, file, Path(name))
     except BpfcompatError as error:
         raise BpfcompatError(f"{source}: {error.message}", "nothing was imported; export it again") from error
-    except (tarfile.TarError, zlib.error, EOFError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except _DAMAGED as error:
         raise BpfcompatError(f"{source} is not a file of `bpfcompat cache export`, or is damaged: {error}.") from error
     except OSError as error:
         raise BpfcompatError(f"{source} cannot be imported: {error.strerror or error}.") from error
@@ -86,7 +92,8 @@ def take(store: VerdictStore, source: Path) -> Imported:
 
 def _take(store: VerdictStore, file: IO[bytes], folder: Path) -> Imported:
     incoming = VerdictStore(folder)
-    with tarfile.open(fileobj=file, mode="r|gz") as archive:
+    # tarfile's own "r|gz" never looks at gzip's checksum (Python 3.11): a flipped bit would go through.
+    with gzip.GzipFile(fileobj=file) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
         members = _unpacked(archive)
         sender, count = _about(*next(members, ("", b"")))
         for name, data in members:
@@ -96,6 +103,8 @@ def _take(store: VerdictStore, file: IO[bytes], folder: Path) -> Imported:
                 atomic.write(folder / name, data)
             else:
                 raise BpfcompatError(_foreign(name))
+        if len(plain.read(_PADDING_AT_MOST)) == _PADDING_AT_MOST:  # the checksum stands at the end
+            raise BpfcompatError("it goes on behind its end.")
     records = [_checked(incoming, path.stem) for path in sorted((folder / "verdicts").glob("*/*.json"))]
     if len(records) != count:
         raise BpfcompatError(f"it holds {len(records)} of {count} verdicts.")
@@ -138,12 +147,18 @@ def _about(name: str, data: bytes) -> tuple[str, int]:
     return str(about["sender"])[:100], int(about["verdicts"])
 
 
+def _meaning(record: Record) -> Verdict:
+    asked = record.key_parts.get("validation")
+    validation = manifest.of_plain(asked) if asked else None
+    return verdict.decide(record.outcome, Expectation(**record.key_parts["expectation"]), validation)
+
+
 def _checked(incoming: VerdictStore, key: str) -> Record:
     """Return a record that is what it says, as far as that can be seen; raises BpfcompatError."""
     record = incoming.get(key)
     if record is None or jobs.key(record.key_parts) != key:
         raise BpfcompatError(f"the verdict {key[:12]}... is not one of the inputs that it names.")
-    means = verdict.decide(record.outcome, Expectation(**record.key_parts["expectation"]))
+    means = _meaning(record)
     if (means.status, means.classification) != (record.verdict.status, record.verdict.classification):
         raise BpfcompatError(f"the verdict {key[:12]}... is not what its outcome means.")
     if not verdict.is_certain(means):

@@ -7,18 +7,23 @@ import re
 import signal
 from collections.abc import Iterator
 
-from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Verdict
+from bpfcompat import findings
+from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Validation, Verdict
 
 _AFTER_BEGIN = {
     OutcomeKind.PANIC: Classification.KERNEL_PANIC,
     OutcomeKind.TIMEOUT: Classification.COMMAND_TIMEOUT,
     OutcomeKind.LOST: Classification.GUEST_LOST,
 }
-_STORED = {None, Classification.COMMAND_VALIDATION_FAILURE, Classification.KERNEL_PANIC}
+_NOT_STORED = {Classification.COMMAND_TIMEOUT, Classification.GUEST_LOST}
+"""Failures that another run may not repeat."""
 
 
-def decide(outcome: Outcome, expect: Expectation) -> Verdict:
-    """Return what an outcome means."""
+def decide(outcome: Outcome, expect: Expectation, validation: Validation | None = None) -> Verdict:
+    """Return what an outcome means.
+
+    validation: what the validator was asked, if it was its run; its findings then decide instead of the expectation.
+    """
     if outcome.kind is OutcomeKind.NO_VERDICT:
         return Verdict(Status.INFRA_ERROR, outcome.classification, outcome.reason, failed_stage="infra")
     if outcome.kind is not OutcomeKind.ENDED or outcome.wait_status is None:
@@ -26,6 +31,8 @@ def decide(outcome: Outcome, expect: Expectation) -> Verdict:
         return Verdict(
             Status.FAIL, _AFTER_BEGIN[outcome.kind], outcome.reason, failed_stage="command", timed_out=timed_out
         )
+    if validation and outcome.findings is not None:
+        return findings.verdict(outcome.findings, validation)
     status = outcome.wait_status
     killed_by = _signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
     exit_code = 128 + os.WTERMSIG(status) if killed_by else os.WEXITSTATUS(status)
@@ -54,7 +61,9 @@ def _signal_name(number: int) -> str:
 
 def is_certain(verdict: Verdict) -> bool:
     """Tell whether a verdict may be stored: it would come out the same again."""
-    return verdict.status is not Status.INFRA_ERROR and verdict.classification in _STORED
+    return (
+        verdict.status is not Status.INFRA_ERROR and verdict.classification not in _NOT_STORED and not verdict.timed_out
+    )
 
 
 def mismatches(

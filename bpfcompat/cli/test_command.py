@@ -1,14 +1,14 @@
-"""`bpfcompat test-command` and `bpfcompat test`: one command on a matrix, said in flags."""
+"""`bpfcompat test-command` and `bpfcompat test`: one command, or one object, on a matrix, said in flags."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from bpfcompat import config, matrix
+from bpfcompat import config, manifest, matrix
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Check, Expectation, Project
+from bpfcompat.model import Check, Expectation, Project, Validation
 
 _SOURCE = ("name", "version", "variant", "uri")
 
@@ -34,6 +34,12 @@ def add_flags(parser: argparse.ArgumentParser, command: str, binary: str, expect
     )
     for part in _SOURCE:
         parser.add_argument(f"--artifact-{part}", metavar=part.upper(), help=f"the artifact's {part}, for the report")
+    parser.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="what the artifact's own loader knows about it, without a command"
+    )
+    parser.add_argument(
+        "--validation-mode", choices=manifest.MODES, help="what is tried with an artifact without a command"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--matrix", metavar="FILE|NAME", help="the kernels: a file, or a shipped matrix (mvp, quick)")
     where.add_argument("--quick", action="store_true", help="the same as --matrix quick")
@@ -52,30 +58,45 @@ def run(options: argparse.Namespace) -> int:
 
 def _project(options: argparse.Namespace) -> Project:
     flags = options.flags
-    if not (options.command or "").strip():
-        _refuse_missing_command(options)
-    config.refuse_long_command(options.command, flags[0])
+    if (options.command or "").strip():
+        command, validation, required = _command(options)
+    else:
+        validation, required = _validation(options)
+        command = manifest.command(validation)
+    config.refuse_long_command(command, flags[0])
     if not 0 <= options.expect_exit <= 255:
         raise BpfcompatError(f"{flags[2]} {options.expect_exit} is not an exit code.", "an exit code is 0 to 255")
     if not options.matrix and not options.quick:
         raise BpfcompatError("there is no matrix to run on.", "add --quick, --matrix mvp, or --matrix FILE")
     check = Check(
-        command=options.command,
+        command=command,
         binary=options.binary.absolute() if options.binary else None,
         artifact=options.artifact.absolute() if options.artifact else None,
         expect=Expectation(options.expect_exit),
+        validation=validation,
+        required_profiles=required,
     )
     kernels = matrix.load(options.matrix or "quick", Path())
+    config.refuse_unknown_profiles([check], kernels)
     return Project((check,), kernels, options.workdir.absolute(), lock=matrix.lock_path(kernels, Path().absolute()))
 
 
-def _refuse_missing_command(options: argparse.Namespace) -> None:
+def _command(options: argparse.Namespace) -> tuple[str, None, tuple[str, ...]]:
+    if options.manifest or options.validation_mode:
+        flag = options.flags[0]
+        raise BpfcompatError(
+            f"--manifest and --validation-mode have no meaning with {flag}.", f"leave {flag} out, or them"
+        )
+    return options.command, None, ()
+
+
+def _validation(options: argparse.Namespace) -> tuple[Validation, tuple[str, ...]]:
     command, binary, expect = options.flags
     hint = f"add {command} '$BPFCOMPAT_BIN --self-test'"
     if options.binary:
         raise BpfcompatError(f"{binary} has no meaning without {command}.", hint)
     if options.expect_exit != 0:
         raise BpfcompatError(f"{expect} has no meaning without {command}.", hint)
-    if options.artifact:
-        raise BpfcompatError("testing an artifact without a command is not there yet.", hint)
-    raise BpfcompatError("there is nothing to run: no command and no artifact.", hint)
+    if not options.artifact:
+        raise BpfcompatError("there is nothing to run: no command and no artifact.", hint)
+    return manifest.load(options.manifest, options.validation_mode)

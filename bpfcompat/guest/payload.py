@@ -11,10 +11,11 @@ from pathlib import Path
 
 from bpfcompat import digest, disk
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import libraries, preflight
-from bpfcompat.model import Check, Classification, Payload, Shipped
+from bpfcompat.guest import VALIDATOR, libraries, preflight, validator
+from bpfcompat.model import Check, Classification, Payload, Shipped, Validation
 
 MOUNT_POINT = "/bpfcompat/payload"
+_VALIDATOR = VALIDATOR.removeprefix(f"{MOUNT_POINT}/")
 SIZE_MIB = 1024
 """Virtual size of the disk, sparse on the host. It is part of what a guest is saved with, so it is one for all."""
 
@@ -24,31 +25,36 @@ class Entry:
     """A file, folder or symbolic link of the payload."""
 
     name: str
-    """Relative to the image's root: bin/..., artifact/..., files/..., or root/... for what init links into the guest's /."""
+    """Relative to the image's root: bin/..., artifact/..., validator/..., files/..., or root/... for what init links into
+    the guest's /."""
     source: Path
     mode: int
     """Type and permissions; the latter are 0755 or 0644, because a umask is not an input."""
 
 
-Brought = tuple[Path | None, bool, Path | None, tuple[Path, ...], tuple[Path, ...], Path]
+Brought = tuple[Path | None, bool, Path | None, Validation | None, tuple[Path, ...], tuple[Path, ...], Path]
 
 
 def brought(check: Check) -> Brought:
     """Return what tells the payloads of two checks apart before their files are read."""
-    return check.binary, check.bundle_libs, check.artifact, check.tools, check.files, check.root
+    return check.binary, check.bundle_libs, check.artifact, check.validation, check.tools, check.files, check.root
 
 
-def entries(check: Check) -> list[Entry]:
+def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
     """List what a check brings, sorted by name.
 
+    validator_program: the compiled validator, for a check whose artifact it tries.
     Raises BpfcompatError for what is missing, is not a file, or stands outside the project, NoVerdict
-    (LOADER_NOT_RUNNABLE) for a binary whose libraries are not all here.
+    (LOADER_NOT_RUNNABLE) for a binary whose libraries are not all here, and for an artifact that is no BPF object.
     """
     found: list[Entry] = []
     for folder, path, key in (("bin", check.binary, "binary"), ("artifact", check.artifact, "artifact")):
         if path is not None:
             _refuse_non_file(path, key)
             found.append(Entry(f"{folder}/{path.name}", path, stat.S_IFREG | (0o755 if key == "binary" else 0o644)))
+    if check.artifact and validator_program:
+        validator.refuse_foreign(check.artifact, check.artifact)
+        found.append(Entry(_VALIDATOR, validator_program, stat.S_IFREG | 0o755))
     if check.binary and check.bundle_libs:
         found += _libraries(check.binary)
     for path in check.tools:
@@ -110,9 +116,9 @@ _Content = tuple[str, int]
 """A file's SHA-256 or a link's target, and its size in bytes."""
 
 
-def measure(check: Check) -> Payload:
-    """Return a check's payload by what its files hold right now, without an image; raises BpfcompatError."""
-    found = entries(check)
+def measure(check: Check, validator_program: Path | None = None) -> Payload:
+    """Return a check's payload by what its files hold right now, without an image; raises BpfcompatError as `entries` does."""
+    found = entries(check, validator_program)
     try:
         return _payload(check, found, {entry.name: _content(entry) for entry in found})
     except OSError as error:
@@ -143,21 +149,25 @@ def _payload(check: Check, found: list[Entry], contents: dict[str, _Content], im
     )
 
 
-def stage(check: Check, folder: Path, programs: preflight.Programs) -> Payload:
+def stage(check: Check, folder: Path, programs: preflight.Programs, validator_program: Path | None = None) -> Payload:
     """Copy a check's files, hash the copies, and make the image of exactly these.
 
     folder: new, for this check and run alone.
     programs: names of the guest's own, for scripts.
-    Raises BpfcompatError for missing files, NoVerdict for a binary that can run nowhere (LOADER_NOT_RUNNABLE) and if the
-    image cannot be made (STAGING_FAILURE).
+    validator_program: the compiled validator, for a check whose artifact it tries.
+    Raises BpfcompatError for missing files, NoVerdict for a binary that can run nowhere and an object that no kernel could
+    load (LOADER_NOT_RUNNABLE), and if the image cannot be made (STAGING_FAILURE).
     """
-    found = entries(check)
+    found = entries(check, validator_program)
     tree = folder / "tree"
     tree.mkdir(parents=True)
     try:
         contents = {entry.name: _copy(entry, tree / entry.name) for entry in found}
         if check.binary:
             preflight.check_loader(check.binary, tree / "bin" / check.binary.name, check.bundle_libs, programs)
+        if check.artifact and check.validation and validator_program:
+            copy = tree / "artifact" / check.artifact.name
+            validator.check_object(check.artifact, copy, check.validation, tree / _VALIDATOR)
         image = folder / "payload.ext4"
         _make_image(tree, image) if found else _make_empty(image)
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bpfcompat import digest, hints
 from bpfcompat.model import Outcome, OutcomeKind, Record, Run, Shipped, Stream, Target
-from bpfcompat.report import gate, identity
+from bpfcompat.report import artifact, gate, identity
 
 
 def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None) -> dict[str, Any]:
@@ -43,18 +43,19 @@ def _subject(run: Run, source: dict[str, str] | None) -> dict[str, Any]:
     """Return what was tested: the first check's command, and its artifact or what stands for one."""
     check = run.project.checks[0]
     payload = run.payloads.get(check.name)
-    binary, artifact = (payload.binary, payload.artifact) if payload else (None, None)
+    binary, shipped = (payload.binary, payload.artifact) if payload else (None, None)
     own = identity.of_command(check.command, check.expect.exit, binary.sha256 if binary else None)
     command: dict[str, Any] = {"invocation_sha256": own.invocation_sha256, "expected_exit_code": check.expect.exit}
     if binary:
         command["binary"] = _file(binary)
-    if artifact:
-        subject = {"path": str(check.artifact), **_file(artifact)}
+    if shipped:
+        subject = {"path": str(check.artifact), **_file(shipped)}
     else:
         base = binary.basename if binary else "command"
         size = binary.size_bytes if binary else len(check.command.strip().encode(errors="surrogateescape"))
         subject = {"path": f"command://{base}", "basename": base, "sha256": own.artifact_sha256, "size_bytes": size}
-    return {"artifact": {**subject, **({"source": source} if source else {})}, "command": command}
+    described = {"artifact": {**subject, **({"source": source} if source else {})}}
+    return described if check.validation else {**described, "command": command}
 
 
 def _file(file: Shipped) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
     optional = {
         "failed_stage": verdict.failed_stage,
         "classification_code": verdict.classification.value if verdict.classification else None,
-        "classification_confidence": "high" if verdict.classification else None,
+        "classification_confidence": verdict.confidence if verdict.classification else None,
         "classification_reason": verdict.reason or None,
         "expected": "fail" if profile.expects_failure else None,
         "infra_error": verdict.reason if verdict.failed_stage == "infra" else None,
@@ -89,8 +90,8 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "profile": declared,
         "host": _observed(record.outcome, declared),
         "kernel": record.kernel,
-        "validation": {"load_status": "skipped"},
-        "functional": {"status": _functional(record), "tests": [_test(target, run.project.redact)]},
+        **artifact.fields(record.outcome, target.job.check.validation),
+        "functional": _functional(target, run.project.redact),
         **{name: value for name, value in optional.items() if value is not None},
         "hints": list(hints.of(record)),
         "cached": record.cached,
@@ -119,18 +120,34 @@ def _observed(outcome: Outcome, declared: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _functional(record: Record) -> str:
+def _functional(target: Target, redact: bool) -> dict[str, Any]:
+    """Return the command as the row's only test, or the tests that a manifest names."""
+    validation = target.job.check.validation
+    if validation is None:
+        return {"status": _ended(target.record), "tests": [_test(target, redact)]}
+    tests = artifact.tests(target.record.outcome, validation)
+    if redact:
+        tests = [{**test, "command": _redacted(test["command"])} for test in tests]
+    ways = {test["status"] for test in tests if test["required"]}
+    return {"status": "fail" if "fail" in ways else "pass" if "pass" in ways else "skipped", "tests": tests}
+
+
+def _ended(record: Record) -> str:
     return "skipped" if record.outcome.kind is OutcomeKind.NO_VERDICT else record.verdict.status.value
+
+
+def _redacted(command: str) -> str:
+    return f"sha256:{digest.of_bytes(command.encode(errors='surrogateescape'))}"
 
 
 def _test(target: Target, redact: bool) -> dict[str, Any]:
     record, check = target.record, target.job.check
     outcome, verdict = record.outcome, record.verdict
-    command = f"sha256:{digest.of_bytes(check.command.encode(errors='surrogateescape'))}" if redact else check.command
+    command = _redacted(check.command) if redact else check.command
     return {
         "name": check.name,
         "required": True,
-        "status": _functional(record),
+        "status": _ended(record),
         "command": command,
         "expected_exit_code": check.expect.exit,
         "exit_code": verdict.exit_code,

@@ -96,7 +96,7 @@ def _details(row: Row) -> str:
     lines = ["<details>", heading, "", escape(row.reason)]
     if points := [*(f"hint: {hint}" for hint in row.hints), *(note for note in row.notes if "\n" not in note)]:
         lines += ["", *(f"- {escape(point)}" for point in points)]
-    for what, text in (("stderr", row.tails["stderr"]), ("the kernel log", row.tails["console"])):
+    for what, text in (("stderr", row.tails["stderr"]), ("the kernel log", row.kernel_log)):
         if text:
             lines += ["", f"last lines of {what}:", "", block(last_lines(text, _TAIL_LINES))]
     return "\n".join([*lines, "", "</details>"])

@@ -29,7 +29,10 @@ def render(report: Report, now: datetime.datetime, colour: bool = False) -> str:
     headers, rows = _grid(report, colour) if len(report.checks) > 1 else _rows(report, now, colour)
     grid = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=("left",) * len(headers))
     blocks = _blocks([row for row in report.rows if row.status is not Status.PASS])
-    notes = [f"note: {note}" for note in report.notes]
+    notes = [
+        *_notes([row for row in report.rows if row.status is Status.PASS]),
+        *(f"note: {note}" for note in report.notes),
+    ]
     return "\n".join([grid, "", *(block for block in blocks if block), *notes, report.sentence])
 
 
@@ -89,9 +92,21 @@ def _blocks(rows: list[Row]) -> list[str]:
     ]
 
 
+def _notes(rows: list[Row]) -> list[str]:
+    """Return the notes of rows that passed; the same one of several rows is told once."""
+    alike: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            alike.setdefault(note, []).append(row.name)
+    return [
+        f"note: {plain(note)} ({', '.join(names[:8])}{' and more' if len(names) > 8 else ''})"
+        for note, names in alike.items()
+    ]
+
+
 def _kernel_log(row: Row) -> str:
     """Return what the kernel said, if the command's own end does not tell enough."""
-    return "" if row.exit_code is not None else row.tails["console"]
+    return "" if row.exit_code is not None else row.kernel_log
 
 
 def _details(row: Row) -> str:

@@ -24,6 +24,8 @@ class Row:
     label: str
     """The status as people read it (gate.LABELS)."""
     classification: str
+    stage: str
+    """Where it failed: command, load, attach, functional, infra; empty if it did not."""
     reason: str
     hints: tuple[str, ...]
     notes: tuple[str, ...]
@@ -58,6 +60,11 @@ class Row:
     def title(self) -> str:
         """The name, with what a reader of the table should not overlook."""
         return self.name if self.required else f"{self.name} (optional)"
+
+    @property
+    def kernel_log(self) -> str:
+        """What the kernel said, unless libbpf's own log tells all: an object's failure."""
+        return "" if self.stage in {"load", "attach", "functional"} else self.tails["console"]
 
     @property
     def ending(self) -> str:
@@ -118,8 +125,20 @@ def read(report: dict[str, Any]) -> Report:
     )
 
 
+def _command(target: dict[str, Any]) -> dict[str, Any]:
+    """Return what the row ran: its command, or the validator, which has no exit code that would mean anything."""
+    if "validator" not in target and target["functional"]["tests"]:
+        only: dict[str, Any] = target["functional"]["tests"][0]
+        return only
+    told = target.get("validator", {"mode": "validation", "stderr_tail": "", "duration_ms": 0})
+    return {
+        "command": f"validator --mode {told['mode']}", "expected_exit_code": 0, "exit_code": None,
+        "stderr_tail": told["stderr_tail"], "stdout_tail": "", "duration_ms": told["duration_ms"],
+    }  # fmt: skip
+
+
 def _row(target: dict[str, Any]) -> Row:
-    test, kernel = target["functional"]["tests"][0], target["kernel"]
+    test, kernel = _command(target), target["kernel"]
     status = Status(target["status"])
     return Row(
         profile=target["profile_id"],
@@ -128,6 +147,7 @@ def _row(target: dict[str, Any]) -> Row:
         status=status,
         label=gate.label_of(status, target.get("expected") == "fail"),
         classification=target.get("classification_code", ""),
+        stage=target.get("failed_stage", ""),
         reason=target.get("classification_reason", ""),
         hints=tuple(target["hints"]),
         notes=tuple(target["notes"]),

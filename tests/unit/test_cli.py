@@ -5,7 +5,7 @@ import pytest
 from bpfcompat import cli
 
 
-def _no_machine(request):
+def _no_machine(*arguments, **options):
     raise AssertionError("a machine was started")
 
 
@@ -26,7 +26,12 @@ def elsewhere(tmp_path, monkeypatch):
         (["test-command", "--bin", "loader", "--matrix", "m.yaml"], "--bin has no meaning without --cmd"),
         (["test-command", "--expect-exit", "3", "--quick"], "--expect-exit has no meaning"),
         (["test", "--command-binary", "loader", "--quick"], "--command-binary has no meaning without --command"),
-        (["test", "--artifact", "loader", "--quick"], "without a command is not there yet"),
+        (["test", "--manifest", "m.yaml", "--quick"], "nothing to run"),
+        (["test", "--command", "x", "--validation-mode", "load_only", "--quick"], "have no meaning with --command"),
+        (["test", "--artifact", "loader", "--validation-mode", "best", "--quick"], "invalid choice"),
+        (["test", "--artifact", "loader", "--validation-mode", "behavior", "--quick"], "there are none"),
+        (["test", "--artifact", "loader", "--manifest", "m.yaml", "--quick"], "m.yaml:1: unknown key 'profiles'"),
+        (["test", "--artifact", "none.bpf.o", "--quick"], "none.bpf.o does not exist"),
         (["test-command", "--cmd", "x"], "no matrix"),
         (["test-command", "--cmd", "x", "--quick", "--matrix", "m.yaml"], "not allowed with"),
         (["test-command", "--cmd", "x", "--matrix", "none.yaml"], "there is no matrix 'none.yaml'"),
@@ -60,6 +65,14 @@ def test_misuse(arguments, words, capsys):
     assert words in said.err
     assert said.out == ""
     assert "Traceback" not in said.err
+
+
+def test_what_is_no_object_is_refused_before_anything_is_fetched_or_booted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("bpfcompat.kernels.fetch", _no_machine)
+    assert cli.main(["test", "--artifact", "loader", "--quick"]) == 1
+    said = capsys.readouterr()
+    assert "LOADER_NOT_RUNNABLE" in said.out
+    assert f"{tmp_path}/loader can be loaded into no kernel: it is not an ELF file." in said.out
 
 
 def test_init_writes_what_runs_and_replaces_nothing(tmp_path, capsys):

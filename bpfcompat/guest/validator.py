@@ -1,0 +1,167 @@
+"""The validator: compiled once from its C source and libbpf, shipped with the object, and asked here what an object is."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import struct
+import tempfile
+from pathlib import Path
+
+from bpfcompat import digest, findings, host, processes
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.model import Classification, Validation
+
+SOURCE = Path(__file__).with_name("validator.c")
+FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra")
+LIBBPF_VARIABLE = "BPFCOMPAT_LIBBPF"
+OBJECT_BYTES_AT_MOST = 256 << 20
+_HEADER_BYTES = 64
+_64_BIT_LITTLE_ENDIAN = b"\x02\x01"
+_ET_REL, _EM_BPF = 1, 247
+_HINT = "it needs a static libbpf: apt-get install gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev"
+
+
+def _prefix() -> Path | None:
+    """Return the folder below which a libbpf of the user's own has include/ and lib/ or lib64/."""
+    chosen = os.environ.get(LIBBPF_VARIABLE)
+    return Path(chosen) if chosen else None
+
+
+def library(name: str) -> Path:
+    """Return a static library; raises BpfcompatError if it is not there."""
+    prefix = _prefix() if name == "bpf" else None
+    own = [prefix / folder for folder in ("lib", "lib64", "usr/lib", "usr/lib64")] if prefix else []
+    folders = own or [Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"), Path("/usr/lib")]
+    found = next((folder / f"lib{name}.a" for folder in folders if (folder / f"lib{name}.a").is_file()), None)
+    if found is None:
+        where = f"below {prefix} ({LIBBPF_VARIABLE})" if own else "on this machine"
+        raise BpfcompatError(f"there is no lib{name}.a {where}, which the validator of objects is built with.", _HINT)
+    return found
+
+
+@functools.cache
+def path(cache: Path) -> Path:
+    """Return where the compiled validator is kept: by the digest of its source, its flags and its libraries.
+
+    Raises BpfcompatError if there is no libbpf.
+    """
+    parts = [SOURCE.read_text(), FLAGS, digest.of_file(library("bpf")), digest.of_file(library("elf"))]
+    return cache / "guest" / f"validator-{digest.of_json(parts)[:32]}"
+
+
+def compile_validator(target: Path) -> None:
+    """Compile validator.c to a static program; raises BpfcompatError with the compiler's words."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # libelf from 0.189 on can be built with zstd, and then a static link needs it, too.
+    zstd = ["-lzstd"] if any((folder / "libzstd.a").is_file() for folder in (library("elf").parent,)) else []
+    prefix = _prefix()
+    headers = [f"-I{prefix / folder}" for folder in ("include", "usr/include")] if prefix else []
+    with tempfile.TemporaryDirectory(prefix=".validator.", dir=target.parent) as folder:
+        built = Path(folder) / "validator"
+        processes.check(
+            [
+                host.program("gcc"),
+                *FLAGS,
+                *headers,
+                "-o",
+                str(built),
+                str(SOURCE),
+                str(library("bpf")),
+                "-lelf",
+                "-lz",
+                *zstd,
+            ],
+            doing="compiling the validator of objects",
+            hint=_HINT,
+        )
+        built.replace(target)
+
+
+def refuse_foreign(path: Path, content: Path) -> None:
+    """Raise NoVerdict (LOADER_NOT_RUNNABLE) for what is no BPF object, as far as its header tells.
+
+    path: as the user named it.
+    content: the file to read, which may be a copy.
+    """
+    size = content.stat().st_size
+    with content.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    if not head:
+        raise _refusal(path, "is empty", "build it again")
+    if head[:4] != b"\x7fELF":
+        raise _refusal(path, "is not an ELF file", "name the .bpf.o that clang makes")
+    if size > OBJECT_BYTES_AT_MOST:
+        raise _refusal(path, f"has {size >> 20} MiB, which no BPF object has", "name the .bpf.o that clang makes")
+    if len(head) < _HEADER_BYTES or head[4:6] != _64_BIT_LITTLE_ENDIAN:
+        raise _refusal(path, "is not a whole little-endian object file", "compile it with clang -target bpf -c")
+    # Read by hand, as a run of stored verdicts does it too: importing pyelftools takes longer than such a run.
+    kind, machine = struct.unpack_from("<HH", head, 16)
+    if machine != _EM_BPF:
+        raise _refusal(
+            path, f"is made for another machine (e_machine {machine}), not for BPF", "compile it with clang -target bpf"
+        )
+    if kind != _ET_REL:
+        raise _refusal(path, "is not an object file", "compile it with clang -target bpf -c")
+
+
+def check_object(path: Path, content: Path, validation: Validation, program: Path) -> None:
+    """Have libbpf open an object here, which needs no kernel, before any boot.
+
+    program: the compiled validator.
+    Raises NoVerdict (LOADER_NOT_RUNNABLE) for an object that libbpf cannot open or does not know all sections of, and
+    BpfcompatError for a manifest that names what is not in it.
+    """
+    refuse_foreign(path, content)
+    result = processes.run([str(program), "--mode", "open", str(content)])
+    said = [line for line in result.stderr.decode(errors="replace").splitlines() if line.strip()]
+    try:
+        found = findings.readable(result.stdout)
+    except ValueError:
+        raise _refusal(
+            path, f"cannot be examined: {said[-1] if said else result.returncode}", "build it again"
+        ) from None
+    if crash := findings.crash(found):
+        raise _refusal(path, crash, "build it again")
+    if found["open_errno"]:
+        why = said[0].removeprefix("libbpf: ") if said else os.strerror(found["open_errno"])
+        raise _refusal(path, f"cannot be opened by libbpf {found['libbpf']} ({why})", "build it again")
+    if not found["programs"]:
+        raise _refusal(path, "has no program in it", 'give a function a section: SEC("tracepoint/...")')
+    _check_names(path, found, validation)
+    told = {choice.name for choice in validation.programs if choice.type is not None}
+    for one in found["programs"]:
+        if one["type"] == "unspec" and one["wanted"] and one["name"] not in told:
+            raise _refusal(
+                path,
+                f"has a program '{one['name']}' in the section '{one['section']}', which libbpf {found['libbpf']} does not know",
+                f"say its `type:` in a manifest, or build with a newer libbpf: export {LIBBPF_VARIABLE}=PREFIX",
+            )
+
+
+def _check_names(path: Path, found: findings.Findings, validation: Validation) -> None:
+    """Raise BpfcompatError for a name that a manifest has and the object has not."""
+    sections = {one["name"]: one["section"] for one in found["programs"]}
+    programs = [choice.name for choice in validation.programs]
+    programs += [*(variant.program for variant in validation.variants), *validation.companions]
+    for kind, names, known in (
+        ("program", programs, list(sections)),
+        ("map", [fixup.name for fixup in validation.maps], [one["name"] for one in found["maps"]]),
+    ):
+        for name in names:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean '{close[0]}'?" if close else f"it has: {', '.join(known[:20]) or 'none'}"
+                raise BpfcompatError(f"the manifest names a {kind} '{name}', which {path} does not have.", hint)
+    for choice in validation.programs:
+        if choice.section and choice.section != sections[choice.name]:
+            raise BpfcompatError(
+                f"the manifest says that '{choice.name}' is in the section '{choice.section}', and in {path} it is in"
+                f" '{sections[choice.name]}'.",
+                f"write `section: {sections[choice.name]}`",
+            )
+
+
+def _refusal(path: Path, why: str, hint: str) -> NoVerdict:
+    return NoVerdict(Classification.LOADER_NOT_RUNNABLE, f"{path} can be loaded into no kernel: it {why}.", hint)

@@ -1,0 +1,383 @@
+"""Objects without a loader, on four kernels: what is expected in each cell follows from upstream's history, not from a run."""
+
+import json
+import random
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bpfcompat import engine, kernels, manifest, matrix
+from bpfcompat.guest import payload
+from bpfcompat.kernels import facts
+from bpfcompat.model import Check, Classification, Matrix, Project, Status
+from bpfcompat.report import document
+from bpfcompat.session import Options, Session
+
+OBJECTS = Path(__file__).parents[1] / "objects"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ringbuf"
+KERNELS = {
+    "debian-11-5.10": (5, 10),
+    "debian-12-6.1": (6, 1),
+    "debian-13-6.12": (6, 12),
+    "debian-13-backports": (7, 0),
+}
+NEVER = (99, 0)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """When upstream came to take an object, and what an older kernel says."""
+
+    since: tuple[int, int]
+    classification: Classification | None = None
+    words: str = ""
+    option: str = ""
+    """What the kernel must be built with, too."""
+    program: str = ""
+    """Which program is to blame."""
+
+
+A, M, P = (Classification(f"UNSUPPORTED_{kind}_TYPE") for kind in ("ATTACH", "MAP", "PROGRAM"))
+VERIFIER, CORE = Classification.VERIFIER_REJECTION, Classification.CORE_RELOCATION_FAILURE
+FACTS = {
+    "ringbuf": Fact((5, 8), M),
+    "loop": Fact((5, 17), VERIFIER, "it calls bpf_loop (Linux 5.17), which this kernel does not have", program="uses_bpf_loop"),
+    "kprobe_multi": Fact((5, 18), A, "cannot be attached", "CONFIG_FPROBE", "on_many"),
+    "arena": Fact((6, 9), M, "Map 'arena' cannot be made on this kernel: it does not have the type arena (Linux 6.9)"),
+    "bloom": Fact((5, 16), M, "the type bloom_filter (Linux 5.16)"),
+    "map_unknown": Fact(NEVER, M, "the type type 200"),
+    "fentry_absent": Fact(NEVER, A, "there is no bpfcompat_has_no_such_function to attach it to", program="on_absent"),
+    "core_absent": Fact(NEVER, CORE, "struct task_struct.bpfcompat_has_no_such_field, which is not there", program="reads_absent"),
+    "core_guarded": Fact((5, 5)),
+    "rejected": Fact(NEVER, VERIFIER, "R0 invalid mem access 'map_value_or_null'", program="follows_null"),
+    "tracepoint_absent": Fact(NEVER, A, "there is no syscalls/sys_enter_bpfcompat", program="on_absent"),
+    "lsm": Fact((5, 7), P, option="CONFIG_BPF_LSM"),
+    "xdp": Fact((5, 9), A),
+    "unsized": Fact((5, 8), M),
+    "several": Fact(NEVER, VERIFIER, "invalid mem access", program="second"),
+    "attach_kinds": Fact((5, 9), A),
+    "kfunc": Fact((6, 2), CORE, "bpf_rcu_read_lock, bpf_rcu_read_unlock, which this kernel does not offer"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory):
+    """The folder of all compiled objects."""
+    folder = tmp_path_factory.mktemp("objects")
+    subprocess.run(["make", "-s", "-C", OBJECTS, f"OUT={folder}"], check=True)
+    subprocess.run(["make", "-s", "-C", EXAMPLE], check=True)
+    for path in (EXAMPLE / "build").glob("*.bpf.o"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def four():
+    found = {profile.id: profile for profile in matrix.load("mvp", Path()).profiles}
+    return Matrix(tuple(found[name] for name in KERNELS))
+
+
+@pytest.fixture
+def run(tmp_path, four):
+    """Run checks on the four kernels and return the whole run."""
+
+    def run(*checks, profiles=four, **options):
+        session = Session(Project(checks, profiles, tmp_path / ".bpfcompat"), Options(**options))
+        try:
+            return engine.run(session)
+        finally:
+            session.close()
+
+    return run
+
+
+def tried(name, path, file=None, mode=None):
+    """A check that has the validator try an object."""
+    validation, required = manifest.load(file, mode)
+    command = manifest.command(validation)
+    return Check(command, name=name, artifact=path, validation=validation, required_profiles=required)
+
+
+def by_cell(found):
+    return {(target.job.check.name, target.job.profile.id): target for target in found.targets}
+
+
+@pytest.fixture(scope="session")
+def table(objects, four, tmp_path_factory):
+    """Every object on every kernel, in one run."""
+    checks = tuple(tried(name, objects / f"{name}.bpf.o") for name in FACTS)
+    session = Session(Project(checks, four, tmp_path_factory.mktemp("table") / ".bpfcompat"), Options())
+    try:
+        return engine.run(session)
+    finally:
+        session.close()
+
+
+@pytest.fixture(scope="session")
+def options(four):
+    """What each kernel was built with."""
+    from bpfcompat import host
+
+    fetched = {profile.id: kernels.fetch(profile, host.cache_folder()) for profile in four.profiles}
+    return {name: facts.options(kernel.config) for name, kernel in fetched.items()}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("name", FACTS)
+def test_an_object_fares_as_upstream_s_history_says(table, options, name, kernel):
+    fact, target = FACTS[name], by_cell(table)[name, kernel]
+    verdict = target.record.verdict
+    # Debian's newest came without its configuration; the options of those before it are taken to hold.
+    lacking = {fact.option} if fact.option and options[kernel] and options[kernel].get(fact.option) != "y" else set()
+    takes = KERNELS[kernel] >= fact.since and (fact.option not in lacking)
+    assert verdict.status is (Status.PASS if takes else Status.FAIL), verdict.reason
+    if takes:
+        assert verdict.classification is None
+        return
+    assert verdict.classification is fact.classification
+    assert verdict.confidence in ("high", "medium")
+    assert fact.words in verdict.reason
+    assert not fact.program or f"Program '{fact.program}'" in verdict.reason
+    assert verdict.failed_stage == ("attach" if name in ("kprobe_multi", "tracepoint_absent") else "load")
+
+
+def test_the_report_tells_each_program_and_validates(table):
+    from bpfcompat import schema
+
+    report = document.render(table, {"json": "x"})
+    assert schema.problems(report, "report") == []
+    rows = {(row["check"], row["profile_id"]): row for row in report["targets"]}
+    several = rows["several", "debian-12-6.1"]
+    assert several["validation"] == {"load_status": "fail", "attach_status": "skipped"}
+    assert [(one["name"], one["load_status"]) for one in several["programs"]] == [
+        ("first", "pass"),
+        ("second", "fail"),
+        ("third", "pass"),
+    ]
+    assert several["programs"][1]["load_errno"] == 13
+    assert "invalid mem access" in several["programs"][1]["verifier_log_tail"]
+    assert "these programs load when they are alone: first, third" in several["notes"]
+    assert several["classification_confidence"] == "high"
+    assert rows["loop", "debian-11-5.10"]["programs"][0]["missing_helpers"] == ["bpf_loop (Linux 5.17)"]
+    for kernel in KERNELS:
+        kinds = rows["attach_kinds", kernel]
+        assert kinds["validation"] == {"load_status": "pass", "attach_status": "pass"}
+        skipped = {one["name"] for one in kinds["programs"] if one["attach_status"] == "skipped"}
+        assert skipped == {"without_target", "on_socket"}
+        assert {one["attach_status"] for one in kinds["programs"] if one["name"] not in skipped} == {"pass"}
+        assert kinds["btf"] == {"kernel": True, "object": True}
+        sized = {
+            one["name"]: (one["declared_max_entries"], one["max_entries"]) for one in rows["unsized", kernel]["maps"]
+        }
+        assert sized == {"events": (0, 262144), "by_cpu": (0, 1), "by_pid": (0, 1024)}
+        assert any("map 'events' declares 0 entries" in note for note in rows["unsized", kernel]["notes"])
+
+
+def test_an_lsm_program_that_is_never_called_is_told(table):
+    """Debian 11 has CONFIG_BPF_LSM, but bpf is not in its CONFIG_LSM, so programs attach and nothing calls them."""
+    notes = {name: by_cell(table)["lsm", name].record.outcome.notes for name in KERNELS}
+    assert any("attached, but never called" in note for note in notes["debian-11-5.10"])
+    assert not any("never called" in note for note in notes["debian-12-6.1"])
+
+
+def test_objects_and_their_own_loader_agree_on_every_kernel(run, objects, tmp_path):
+    (tmp_path / "loop.yaml").write_text("programs: [{name: require_bpf_loop, load: true}]\n")
+    (tmp_path / "multi.yaml").write_text("programs: [{name: require_kprobe_multi, load: true}]\n")
+    loader = EXAMPLE / "build" / "loader"
+    pairs = {
+        "ringbuf": (
+            Check("$BPFCOMPAT_BIN --self-test", name="l1", binary=loader),
+            tried("ringbuf", objects / "ringbuf.bpf.o"),
+        ),
+        "loop": (
+            Check("$BPFCOMPAT_BIN --require bpf_loop", name="l2", binary=loader),
+            tried("loop", objects / "features.bpf.o", tmp_path / "loop.yaml"),
+        ),
+        "multi": (
+            Check("$BPFCOMPAT_BIN --require kprobe.multi", name="l3", binary=loader),
+            tried("multi", objects / "features.bpf.o", tmp_path / "multi.yaml"),
+        ),
+    }
+    cells = by_cell(run(*(check for pair in pairs.values() for check in pair)))
+    for kernel in KERNELS:
+        for command, object_ in pairs.values():
+            assert (
+                cells[command.name, kernel].record.verdict.status is cells[object_.name, kernel].record.verdict.status
+            ), (kernel, object_.name)
+
+
+def test_a_manifest_says_what_a_loader_would_do(run, objects, tmp_path):
+    (tmp_path / "variants.yaml").write_text(
+        "program_variants:\n"
+        "  - group: getpgid\n"
+        "    programs: [{name: with_loop, requires_helper: bpf_loop}, {name: without_loop}]\n"
+    )
+    (tmp_path / "trial.yaml").write_text(
+        "program_variants:\n"
+        "  - {group: getpgid, programs: [{name: with_loop, probe: trial_load}, {name: without_loop}]}\n"
+    )
+    (tmp_path / "inner.yaml").write_text("maps: [{name: buffers, max_entries: cpus, inner_ringbuf_bytes: 65536}]\n")
+    (tmp_path / "tail.yaml").write_text("probe_companions: [callee]\n")
+    (tmp_path / "told.yaml").write_text(
+        "programs:\n"
+        "  - {name: without_target, attach: {kind: kprobe, symbol: vfs_open}}\n"
+        "  - {name: on_socket, section: socket, type: socket_filter}\n"
+    )
+    (tmp_path / "optional.yaml").write_text("programs: [{name: on_absent, attach: {required: false}}]\n")
+    found = run(
+        tried("helper", objects / "variants.bpf.o", tmp_path / "variants.yaml"),
+        tried("trial", objects / "variants.bpf.o", tmp_path / "trial.yaml"),
+        tried("inner", objects / "inner.bpf.o", tmp_path / "inner.yaml"),
+        tried("tail", objects / "tail_call.bpf.o", tmp_path / "tail.yaml"),
+        tried("told", objects / "attach_kinds.bpf.o", tmp_path / "told.yaml"),
+        tried("optional", objects / "tracepoint_absent.bpf.o", tmp_path / "optional.yaml"),
+        tried("load-only", objects / "tracepoint_absent.bpf.o", None, "load_only"),
+        tried("alone", objects / "several.bpf.o", None, "load_only"),
+    )
+    for (name, kernel), target in by_cell(found).items():
+        wanted = Status.FAIL if name == "alone" else Status.PASS
+        assert target.record.verdict.status is wanted, (name, kernel, target.record.verdict.reason)
+        programs = {one["name"]: one for one in target.record.outcome.findings["programs"]}
+        if name in ("helper", "trial"):
+            chosen = "with_loop" if KERNELS[kernel] >= (5, 17) else "without_loop"
+            assert [one for one in programs if programs[one]["attach"] == "attached"] == [chosen]
+        if name == "told":
+            assert programs["without_target"]["attach"] == "attached"
+        if name == "optional":
+            assert any("which the manifest allows" in note for note in target.record.outcome.notes)
+        if name == "load-only":
+            assert programs["on_absent"]["attach"] == "skipped"
+
+
+def test_tests_run_while_the_programs_are_attached(run, objects, tmp_path):
+    (tmp_path / "good.yaml").write_text(
+        "functional_tests:\n"
+        "  - {name: attached, command: 'bpftool prog show name on_packet; ip -d link show dev bpfcompat0', "
+        "expect_stdout_contains: xdp}\n"
+        "  - {name: seven, command: 'echo no >&2; exit 7', expect_exit_code: 7, expect_stderr_contains: 'no'}\n"
+    )
+    (tmp_path / "bad.yaml").write_text(
+        "functional_tests:\n"
+        "  - {name: ignored, command: 'false', required: false}\n"
+        "  - {name: wanted, command: 'echo out; kill -9 $$', expect_stdout_contains: out}\n"
+    )
+    (tmp_path / "slow.yaml").write_text("functional_tests: [{name: slow, command: sleep 60, timeout: 1s}]\n")
+    (tmp_path / "silent.yaml").write_text("functional_tests: [{name: s, command: 'true', expect_stdout_contains: x}]\n")
+    checks = [tried(name, objects / "xdp.bpf.o", tmp_path / f"{name}.yaml") for name in ("bad", "slow", "silent")]
+    found = run(tried("good", objects / "attach_kinds.bpf.o", tmp_path / "good.yaml"), *checks)
+    for (name, _), target in by_cell(found).items():
+        verdict = target.record.verdict
+        if name == "good":
+            assert verdict.status is Status.PASS, verdict.reason
+            continue
+        assert verdict.classification is Classification.FUNCTIONAL_TEST_FAILURE
+        words = {"bad": "'wanted' exited 137", "slow": "was still running after 1 s", "silent": "did not print 'x'"}
+        assert words[name] in verdict.reason
+        assert verdict.timed_out is (name == "slow")
+    report = document.render(found, {"json": "x"})
+    row = next(row for row in report["targets"] if row["check"] == "bad")
+    assert [(test["name"], test["status"], test["exit_code"]) for test in row["functional"]["tests"]] == [
+        ("ignored", "fail", 1),
+        ("wanted", "fail", 137),
+    ]
+    assert row["functional"]["status"] == "fail"
+    # A test that was too slow once may not be so again.
+    stored = {path.stem for path in (tmp_path / ".bpfcompat" / "verdicts").glob("*/*.json")}
+    assert not stored & {target.record.key for (name, _), target in by_cell(found).items() if name == "slow"}
+
+
+def test_a_manifest_says_which_profiles_count(run, objects, tmp_path):
+    (tmp_path / "m.yaml").write_text("required_profiles: [debian-13-6.12]\n")
+    found = run(tried("loop", objects / "loop.bpf.o", tmp_path / "m.yaml"))
+    from bpfcompat.report import gate
+
+    assert by_cell(found)["loop", "debian-11-5.10"].record.verdict.status is Status.FAIL
+    assert gate.summarize(found).status is Status.PASS
+
+
+def test_truncated_objects_are_refused_before_any_boot_or_have_a_clean_class(objects, run, tmp_path, four):
+    whole, dice = (objects / "attach_kinds.bpf.o").read_bytes(), random.Random(6)
+    checks = []
+    for number, at in enumerate(dice.sample(range(len(whole)), 50)):
+        (tmp_path / f"{number}.bpf.o").write_bytes(whole[:at])
+        checks.append(tried(f"c{number}", tmp_path / f"{number}.bpf.o"))
+    found = run(*checks, profiles=Matrix(four.profiles[1:2]))
+    for target in found.targets:
+        verdict = target.record.verdict
+        assert verdict.classification is Classification.LOADER_NOT_RUNNABLE, verdict.reason
+        assert "can be loaded into no kernel: it " in verdict.reason
+        assert target.record.qemu_command == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"#!/bin/sh\n", "is not an ELF file"),
+        (b"\x7fELF", "is not a whole little-endian object file"),
+        (Path("/bin/true").read_bytes(), "is made for another machine (e_machine 62), not for BPF"),
+    ],
+)
+def test_what_is_no_object_is_one_sentence(run, tmp_path, four, content, words):
+    (tmp_path / "x.bpf.o").write_bytes(content)
+    (target,) = run(tried("x", tmp_path / "x.bpf.o"), profiles=Matrix(four.profiles[:1])).targets
+    assert target.record.verdict.classification is Classification.LOADER_NOT_RUNNABLE
+    assert words in target.record.verdict.reason
+    assert target.record.qemu_command == ""
+
+
+def test_a_gigabyte_of_zeros_is_not_even_read(tmp_path):
+    with (tmp_path / "x.bpf.o").open("wb") as file:
+        file.truncate(1 << 30)
+    from bpfcompat.errors import NoVerdict
+
+    with pytest.raises(NoVerdict, match="is not an ELF file"):
+        payload.measure(tried("x", tmp_path / "x.bpf.o"), Path("/bin/true"))
+
+
+def test_names_that_the_object_does_not_have_are_refused_before_any_boot(objects, tmp_path):
+    from bpfcompat import host
+    from bpfcompat.errors import BpfcompatError
+    from bpfcompat.guest import validator
+
+    program = validator.path(host.cache_folder())
+    if not program.exists():
+        validator.compile_validator(program)
+
+    def check(text, words, name="several"):
+        (tmp_path / "m.yaml").write_text(text)
+        path = objects / f"{name}.bpf.o"
+        with pytest.raises(BpfcompatError, match=words):
+            validator.check_object(path, path, manifest.load(tmp_path / "m.yaml", None)[0], program)
+
+    check("programs: [{name: frist}]\n", "a program 'frist'.*\n.*did you mean 'first'")
+    check("maps: [{name: m}]\n", "a map 'm'.*\n.*it has: none")
+    check("probe_companions: [x]\n", "a program 'x'")
+    check("program_variants: [{group: g, programs: [{name: y}]}]\n", "a program 'y'")
+    check("programs: [{name: first, section: kprobe/x}]\n", "is in the section 'kprobe/x', and in .* 'tracepoint/")
+
+
+def test_a_project_mixes_commands_and_objects(tmp_path, objects):
+    (tmp_path / "bpfcompat.yaml").write_text(
+        "checks:\n"
+        "  - {name: kernel, command: uname -r}\n"
+        f"  - {{name: object, artifact: {objects}/several.bpf.o, validation_mode: load_only}}\n"
+        "matrix: [{id: a, kernel: 'apt:bookworm/linux-image-cloud-amd64'}]\n"
+    )
+    ended = subprocess.run(
+        ["bpfcompat", "run", "--junit", "j.xml", "--html", "p.html", "--markdown", "m.md"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    report = json.loads((tmp_path / ".bpfcompat" / "report.json").read_text())
+    assert [(row["check"], row["status"]) for row in report["targets"]] == [("kernel", "pass"), ("object", "fail")]
+    for name in ("j.xml", "p.html", "m.md"):
+        assert "VERIFIER_REJECTION" in (tmp_path / name).read_text().replace("&#95;", "_")
+    again = subprocess.run(["bpfcompat", "run"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "nothing booted" in again.stdout
+    explained = subprocess.run(
+        ["bpfcompat", "explain", "a/object"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "would not run" in explained.stdout
