@@ -77,6 +77,9 @@ def _cause(found: Findings, validation: Validation) -> Cause | None:
 
 
 def _load_cause(found: Findings) -> Cause:
+    if found["load_errno"] == errno.ENOSYS:
+        reason = "This kernel was built without BPF (CONFIG_BPF_SYSCALL)."
+        return Cause(Classification.UNSUPPORTED_PROGRAM_TYPE, "high", reason, "load")
     for one in found["maps"]:
         if one["create"] == "failed" or one["fixup_errno"]:
             return _map_cause(one, found["kernel"])
@@ -170,8 +173,11 @@ def _verifier(program: Findings) -> str:
 
 
 def _denied(number: int, kernel: Findings) -> Iterator[Why]:
-    """Yield the reason for what is not allowed, as opposed to not possible; a verifier's EACCES does not come here."""
-    if number not in {errno.EPERM, errno.EACCES}:
+    """Yield the reason for what is not allowed, as opposed to not possible; a verifier's EACCES does not come here.
+
+    A kernel that is locked down from its start has an empty tracefs (5.4 to 7.3): what stands in it is not there then.
+    """
+    if number not in ({errno.EPERM, errno.EACCES} if kernel["tracefs"] else {errno.EPERM, errno.EACCES, errno.ENOENT}):
         return
     locked = re.search(r"\[(?!none\b)(\w+)\]", kernel["lockdown"])
     if locked:
@@ -179,7 +185,7 @@ def _denied(number: int, kernel: Findings) -> Iterator[Why]:
     elif number == errno.EACCES:
         why = f"a security policy forbids it (EACCES; active: {kernel['lsm']})"
         yield Classification.POLICY_DENIED, "medium", why
-    else:
+    elif number == errno.EPERM:
         yield Classification.CAPABILITY_FAILURE, "medium", "it is not permitted, not even to root (EPERM)"
 
 

@@ -49,6 +49,7 @@
 #define OPEN_SECONDS 30 /* for opening an object, which takes milliseconds; loading is bounded by the guest's own clock */
 #define POISONED_CALL 195896080 /* 0xbad2310: libbpf puts this call where a CO-RE relocation found no target */
 #define CGRP_STORAGE 32 /* BPF_MAP_TYPE_CGRP_STORAGE, Linux 6.2: older headers than that do not name it */
+#define EVENTS "/sys/kernel/tracing/events"
 #define INTERFACE "bpfcompat0"
 #define CGROUP "/sys/fs/cgroup/bpfcompat-validator"
 
@@ -318,8 +319,8 @@ static int has_target(const char *section, const char **target)
 	if (slash && length == strlen("tracepoint") && !strncmp(section, "tracepoint", length)) {
 		char file[512];
 
-		snprintf(file, sizeof(file), "/sys/kernel/tracing/events/%s", *target);
-		return access(file, F_OK) == 0;
+		snprintf(file, sizeof(file), EVENTS "/%s", *target);
+		return access(file, F_OK) == 0 ? 1 : access(EVENTS, F_OK) == 0 ? 0 : -1;
 	}
 	return -1;
 }
@@ -1025,7 +1026,8 @@ static void put_missing_functions(void)
 static void put_kernel(void)
 {
 	open_value("kernel", '{');
-	put_bool("btf", access("/sys/kernel/btf/vmlinux", R_OK) == 0);
+	put_bool("btf", kernel_btf || (!kernel_btf_errno && access("/sys/kernel/btf/vmlinux", R_OK) == 0));
+	put_bool("tracefs", access(EVENTS, F_OK) == 0);
 	put_file("lsm", "/sys/kernel/security/lsm");
 	put_file("lockdown", "/sys/kernel/security/lockdown");
 	close_value('}');
@@ -1079,6 +1081,8 @@ static void examine(struct bpf_object *object)
 		close_value(']');
 	}
 	put_object(object, load_errno);
+	if (strcmp(mode, "open"))
+		put_kernel();
 	detach_all(count);
 }
 
@@ -1102,9 +1106,7 @@ static int work(void)
 	if (!log_buffer || !result)
 		die("out of memory");
 	begin_result();
-	if (strcmp(mode, "open"))
-		put_kernel();
-	else
+	if (!strcmp(mode, "open"))
 		alarm(OPEN_SECONDS);
 	object = open_object();
 	put_number("open_errno", object ? 0 : errno);

@@ -3,7 +3,7 @@
 import json
 import random
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -295,6 +295,14 @@ def test_a_manifest_says_which_profiles_count(run, objects, tmp_path):
 
     assert by_cell(found)["loop", "debian-11-5.10"].record.verdict.status is Status.FAIL
     assert gate.summarize(found).status is Status.PASS
+
+
+def test_a_locked_down_kernel_denies_and_is_not_called_incapable(run, objects, four):
+    locked = replace(four.profiles[1], cmdline="lockdown=confidentiality")
+    (target,) = run(tried("x", objects / "attach_kinds.bpf.o"), profiles=Matrix((locked,))).targets
+    verdict = target.record.verdict
+    assert verdict.classification is Classification.POLICY_DENIED, verdict.reason
+    assert "it is locked down (confidentiality)" in verdict.reason
 
 
 def test_truncated_objects_are_refused_before_any_boot_or_have_a_clean_class(objects, run, tmp_path, four):
