@@ -50,6 +50,10 @@ HELPERS = {
 """Kernels print only the number of one that they do not know. There are no helpers after these: newer ones are kfuncs."""
 
 
+POISONED_CALL = 195896080
+"""0xbad2310: libbpf puts a call of this where a CO-RE relocation found no target."""
+
+
 def number_of(table: dict[int, tuple[str, str]], name: str) -> int | None:
     """Return the number that a name has in one of the tables above."""
     return next((number for number, (known, _) in table.items() if known == name), None)

@@ -11,7 +11,8 @@ from typing import Any
 from bpfcompat import document, host, manifest, matrix, schema
 from bpfcompat.document import Document, Location
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Check, Expectation, Matrix, Project, Validation
+from bpfcompat.model import Check, Expectation, Matrix, Project
+from bpfcompat.validation import Validation
 
 FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"

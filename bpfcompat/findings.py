@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bpfcompat import bpf
-from bpfcompat.model import Classification, FunctionalTest, Status, Validation, Verdict
+from bpfcompat.model import Classification, Status, Verdict
+from bpfcompat.validation import FunctionalTest, Validation
 
 Findings = dict[str, Any]
 _NEEDS_BTF = {"tracing", "lsm", "ext", "struct_ops"}
 """Types of programs that are attached by the kernel's BTF."""
 _REFUSED = {errno.EINVAL, errno.EOPNOTSUPP, 524, errno.ENOSYS}
 """524 is the kernel's own ENOTSUPP, which reaches programs by mistake."""
-_POISONED = re.compile(r"invalid CO-RE relocation|unknown#195896080")
+_POISONED = re.compile(rf"invalid CO-RE relocation|unknown#{bpf.POISONED_CALL}")
 _RELOCATION = re.compile(r"\brelo #\d+|CO-RE relo")
 """What libbpf says of a relocation that failed before the kernel was asked."""
 _UNRESOLVED = re.compile(r"failed to resolve CO-RE relocation <\w+> \[\d+\] ([^(\n]+?) \(")

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from bpfcompat.model import Record, Status
+from bpfcompat import bpf
+from bpfcompat.model import Features, Record, Status
 
-_HELPERS = {
-    130: ("bpf_ringbuf_output", "5.8"), 131: ("bpf_ringbuf_reserve", "5.8"), 148: ("bpf_copy_from_user", "5.10"),
-    158: ("bpf_get_current_task_btf", "5.11"), 164: ("bpf_for_each_map_elem", "5.13"), 165: ("bpf_snprintf", "5.13"),
-    169: ("bpf_timer_init", "5.15"), 173: ("bpf_get_func_ip", "5.15"), 174: ("bpf_get_attach_cookie", "5.15"),
-    175: ("bpf_task_pt_regs", "5.15"), 177: ("bpf_trace_vprintk", "5.16"), 180: ("bpf_find_vma", "5.17"),
-    181: ("bpf_loop", "5.17"), 182: ("bpf_strncmp", "5.17"), 183: ("bpf_get_func_arg", "5.17"),
-    191: ("bpf_copy_from_user_task", "5.18"), 194: ("bpf_kptr_xchg", "5.19"), 197: ("bpf_dynptr_from_mem", "5.19"),
-    209: ("bpf_user_ringbuf_drain", "6.1"), 210: ("bpf_cgrp_storage_get", "6.2"),
-}  # fmt: skip
-"""Numbers in include/uapi/linux/bpf.h, and the first release that has each: kernels print only the number of one that
-they do not know."""
+_AT_MOST = 6
+"""Names in one sentence: the oldest first, because what is not there at all is told by its release."""
+_MAP_REFUSED = r"map '([^'\n]+)': failed to create(?: map)?: (?:Invalid argument|-EINVAL|Operation not supported)"
+_NOT_ATTACHED = r"prog '([^'\n]+)': failed to attach: (?:Operation not supported|Invalid argument)"
 
 _STDERR = (
     (
@@ -49,11 +44,11 @@ _STDERR = (
         "This kernel has no function {0} that a kprobe can be put on: renamed, inlined, or not traceable.",
     ),
     (
-        r"map '([^'\n]+)': failed to create(?: map)?: (?:Invalid argument|-EINVAL|Operation not supported)",
+        _MAP_REFUSED,
         "The kernel refuses to make the map {0}: its type or flags may be newer than this kernel, or its size may be unset.",
     ),
     (
-        r"prog '([^'\n]+)': failed to attach: (?:Operation not supported|Invalid argument)",
+        _NOT_ATTACHED,
         "This kernel cannot attach the program {0} as asked: it is older than that way to attach, or was built without it"
         " (kprobe.multi: Linux 5.18 and CONFIG_FPROBE).",
     ),
@@ -74,15 +69,21 @@ _KERNEL_LOG = (
 )
 
 
-def of(record: Record) -> tuple[str, ...]:
-    """Return what the evidence of a record that did not pass suggests, in one sentence each; often nothing."""
+def of(record: Record, features: Features | None = None) -> tuple[str, ...]:
+    """Return what the evidence of a record that did not pass suggests, in one sentence each; often nothing.
+
+    features: what its kernel offers, if that is known.
+    """
     if record.verdict.status is Status.PASS:
         return ()
-    found = [*_helpers(record.outcome.stderr.tail)]
-    for text, rules in ((record.outcome.stderr.tail, _STDERR), (record.outcome.kernel_log, _KERNEL_LOG)):
+    stderr = record.outcome.stderr.tail
+    found = [*_helpers(stderr)]
+    for text, rules in ((stderr, _STDERR), (record.outcome.kernel_log, _KERNEL_LOG)):
         for pattern, sentence in rules:
             if match := re.search(pattern, text):
                 found.append(sentence.format(*(part for part in match.groups() if part is not None)))
+    if features:
+        found += _lacking(stderr, features)
     return tuple(dict.fromkeys(found))
 
 
@@ -90,9 +91,24 @@ def _helpers(stderr: str) -> list[str]:
     numbers = (int(text) for text in re.findall(r"invalid func unknown#(\d{1,6})\b", stderr))
     return [
         "The program calls {}, which this kernel does not have; upstream has it since Linux {}.".format(
-            *_HELPERS[number]
+            *bpf.HELPERS[number]
         )
-        if number in _HELPERS
+        if number in bpf.HELPERS
         else f"The program calls helper number {number}, which this kernel does not have."
         for number in dict.fromkeys(numbers)
+        if number != bpf.POISONED_CALL
     ]
+
+
+def _lacking(stderr: str, features: Features) -> Iterator[str]:
+    """Yield what a kernel does not offer of what its refusal may be about."""
+    for pattern, table, has, what in (
+        (_MAP_REFUSED, bpf.MAP_TYPES, features.map_types, "has no maps of the types"),
+        (_NOT_ATTACHED, bpf.ATTACH_TYPES, features.attach_types, "does not know these ways to attach:"),
+    ):
+        missing = [bpf.named(table, number, "type") for number in sorted(table) if number not in has]
+        if missing and re.search(pattern, stderr):
+            more = f" and {len(missing) - _AT_MOST} newer ones" if len(missing) > _AT_MOST else ""
+            yield f"This kernel {what} {', '.join(missing[:_AT_MOST])}{more}."
+    if features.charges_memlock and re.search(r"RLIMIT_MEMLOCK|MEMLOCK.*Operation not permitted", stderr):
+        yield "This kernel charges BPF memory to RLIMIT_MEMLOCK (until Linux 5.11), which the loader may have lowered."

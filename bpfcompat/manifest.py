@@ -11,7 +11,7 @@ from bpfcompat import bpf, document, matrix, schema
 from bpfcompat.document import Document, Location
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import VALIDATOR
-from bpfcompat.model import FunctionalTest, MapFixup, ProgramChoice, Validation, Variant
+from bpfcompat.validation import FunctionalTest, MapFixup, ProgramChoice, Validation, Variant
 
 MODES = ("load_only", "load_attach", "behavior")
 _RINGBUF = 27

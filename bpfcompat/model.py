@@ -7,6 +7,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from bpfcompat.validation import Validation
+
 
 class Status(str, Enum):
     """A verdict's three values; `infra_error` means that there is no verdict."""
@@ -94,72 +96,6 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class FunctionalTest:
-    """A command that is run while an object's programs are attached."""
-
-    name: str
-    command: str
-    required: bool = True
-    timeout: float = 30.0
-    """Seconds."""
-    exit: int = 0
-    stdout_contains: str = ""
-    stderr_contains: str = ""
-
-
-@dataclass(frozen=True)
-class MapFixup:
-    """What a project's own loader decides about a map before it loads the object."""
-
-    name: str
-    max_entries: str | None = None
-    """A number, or `cpus` for the number of possible processors."""
-    inner: tuple[int, int, int, int] | None = None
-    """Of a map of maps: type, key bytes, value bytes and entries of the maps in it."""
-
-
-@dataclass(frozen=True)
-class ProgramChoice:
-    """What is said about one program of an object."""
-
-    name: str
-    section: str | None = None
-    """As it must be in the object; None means whatever it is."""
-    type: int | None = None
-    load: bool | None = None
-    """None means as the object has it."""
-    attach: str | None = None
-    """KIND,TARGET, for a program whose section names nothing."""
-    attach_required: bool = True
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One of several programs for the same thing; of each group the first that a kernel can use is loaded."""
-
-    group: str
-    program: str
-    helper: int | None = None
-    """It is usable where programs of its type may call this helper."""
-    trial: bool = False
-    """It is usable where it can be loaded alone."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """How an object is tried by the validator, where there is no command that loads it."""
-
-    mode: str = "load_attach"
-    """load_only, load_attach, or behavior, which also runs the tests."""
-    maps: tuple[MapFixup, ...] = ()
-    programs: tuple[ProgramChoice, ...] = ()
-    variants: tuple[Variant, ...] = ()
-    companions: tuple[str, ...] = ()
-    """Programs that have to be loaded with any other that is loaded alone."""
-    tests: tuple[FunctionalTest, ...] = ()
-
-
-@dataclass(frozen=True)
 class Check:
     """A command and the files it needs; where there is a validation, the command is that of the validator."""
 
@@ -226,6 +162,18 @@ class Kernel:
     """All its modules, as a disk whose root is /lib/modules; None if none came with it."""
     config: Path | None = None
     """What it was built with, if that came with it."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a kernel offers to BPF programs, by the numbers of include/uapi/linux/bpf.h."""
+
+    map_types: frozenset[int]
+    program_types: frozenset[int]
+    attach_types: frozenset[int]
+    helpers: frozenset[int]
+    charges_memlock: bool
+    """BPF memory is charged to RLIMIT_MEMLOCK, as before Linux 5.11."""
 
 
 @dataclass(frozen=True)
@@ -386,3 +334,5 @@ class Run:
     accelerator_reason: str = ""
     """Why it is not kvm."""
     boot: str = ""
+    features: dict[str, Features] = field(default_factory=dict)
+    """What the kernels offer on which something did not pass, by the profile's id."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from bpfcompat import bootimage, findings, processes, qemu, verdict
 from bpfcompat.errors import NoVerdict
 from bpfcompat.machine import TAIL_BYTES, Guest
-from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload, Validation
+from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload
+from bpfcompat.validation import Validation
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from bpfcompat import host, jobs, processes, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import payload, tools
+from bpfcompat.kernels import features
 from bpfcompat.machines import Machines
 from bpfcompat.model import (
     Check,
     Classification,
+    Features,
     Job,
     Kernel,
     Outcome,
@@ -333,7 +335,15 @@ class Session:
             chosen.name if chosen else "",
             chosen.reason if chosen else "",
             "warm" if self.machines.warm else "cold",
+            features=self._features(targets),
         )
+
+    def _features(self, targets: tuple[Target, ...]) -> dict[str, Features]:
+        """Return what the kernels offer on which something failed: hints are made of it."""
+        failed = {one.job.profile.id: one.job.profile for one in targets if one.record.verdict.status is Status.FAIL}
+        known = {name: self.machines.kernel(profile) for name, profile in failed.items()}
+        found = {name: features.of(kernel) for name, kernel in known.items() if kernel}
+        return {name: one for name, one in found.items() if one}
 
     def _interrupted(self, job: Job) -> Record:
         outcome = Outcome(

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Iterator
 
 from bpfcompat import findings
-from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Validation, Verdict
+from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Verdict
+from bpfcompat.validation import Validation
 
 _AFTER_BEGIN = {
     OutcomeKind.PANIC: Classification.KERNEL_PANIC,

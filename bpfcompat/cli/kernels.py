@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "lock": (_lock, "write what the kernels of a matrix are into its lock file, which every run honours"),
         "update": (_update, "lock kernels to what their sources have now"),
         "outdated": (_outdated, "compare the lock file with what the sources have now"),
-        "show": (_show, "show what a kernel is"),
+        "show": (_show, "show what a kernel is, and what it can do"),
     }
     for name, (run, summary) in everything.items():
         action = add(name, run, summary)
@@ -43,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
             metavar="ID",
             help="only profiles whose id matches",
         )
+        if name == "show":
+            action.add_argument("--json", action="store_true", help="print a list, with all that bpftool found")
         if name == "outdated":
             action.add_argument("--fail", action="store_true", help=f"exit {OUTDATED} if there is something newer")
     for action in actions.choices.values():
@@ -181,15 +183,27 @@ def _outdated(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
+    """Show what kernels are; what they can do is asked of each once, by a boot."""
+    import json
+
+    from bpfcompat import probing, processes
+    from bpfcompat.report.progress import Progress
+
     found, path = _matrix(options)
-    cache, locks = host.cache_folder(), lock.read(path)
-    for profile in found.profiles:
-        kernel = kernels.pinned(profile, cache, locks.get(profile.id))
-        if kernel is None:
-            raise BpfcompatError(f"{profile.id} is not in the store yet.", f"bpfcompat kernels fetch {profile.id}")
-        rows = {"profile": profile.id, **facts.of(kernel)}
-        width = max(len(name) for name in rows)
-        sys.stdout.write("".join(f"{name:{width}}  {value}\n" for name, value in rows.items()) + "\n")
+    cache, locks, described = host.cache_folder(), lock.read(path), []
+    with processes.interruptible():
+        for profile in found.profiles:
+            kernel = kernels.pinned(profile, cache, locks.get(profile.id))
+            if kernel is None:
+                raise BpfcompatError(f"{profile.id} is not in the store yet.", f"bpfcompat kernels fetch {profile.id}")
+            probed = probing.probe(profile, kernel, Progress(sys.stderr))
+            rows = {"profile": profile.id, **facts.of(kernel), **probing.summary(kernel, probed)}
+            described.append({**rows, "probed": probed})
+            if not options.json:
+                width = max(len(name) for name in rows)
+                sys.stdout.write("".join(f"{name:{width}}  {value}\n" for name, value in rows.items()) + "\n")
+    if options.json:
+        sys.stdout.write(json.dumps(described, indent=2) + "\n")
     return 0
 
 

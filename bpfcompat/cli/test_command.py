@@ -8,7 +8,8 @@ from pathlib import Path
 from bpfcompat import config, manifest, matrix
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Check, Expectation, Project, Validation
+from bpfcompat.model import Check, Expectation, Project
+from bpfcompat.validation import Validation
 
 _SOURCE = ("name", "version", "variant", "uri")
 

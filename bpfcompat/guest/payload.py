@@ -12,7 +12,8 @@ from pathlib import Path
 from bpfcompat import digest, disk
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import VALIDATOR, libraries, preflight, validator
-from bpfcompat.model import Check, Classification, Payload, Shipped, Validation
+from bpfcompat.model import Check, Classification, Payload, Shipped
+from bpfcompat.validation import Validation
 
 MOUNT_POINT = "/bpfcompat/payload"
 _VALIDATOR = VALIDATOR.removeprefix(f"{MOUNT_POINT}/")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bpfcompat import digest, findings, host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.model import Classification, Validation
+from bpfcompat.model import Classification
+from bpfcompat.validation import Validation
 
 SOURCE = Path(__file__).with_name("validator.c")
 FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bpfcompat import bpf, findings
-from bpfcompat.model import Outcome, Validation
+from bpfcompat.model import Outcome
+from bpfcompat.validation import Validation
 
 
 def fields(outcome: Outcome, validation: Validation | None) -> dict[str, Any]:

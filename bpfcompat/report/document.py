@@ -93,7 +93,7 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         **artifact.fields(record.outcome, target.job.check.validation),
         "functional": _functional(target, run.project.redact),
         **{name: value for name, value in optional.items() if value is not None},
-        "hints": list(hints.of(record)),
+        "hints": list(hints.of(record, run.features.get(profile.id))),
         "cached": record.cached,
         "key": record.key,
         "started_at": record.started_at,

@@ -91,7 +91,19 @@ def test_a_kernel_is_shown_with_its_facts(project, capsys):
         f"sha256:{project.image_sha256}",
     ):
         assert words in shown
+    for line in ("active LSMs           lockdown,", "BPF memory            charged to the cgroup", "not lirc_mode2"):
+        assert line in shown
     assert "unknown: its configuration did not come with it" in said(capsys, "kernels", "show", "mine")
+
+
+def test_what_a_kernel_can_do_is_asked_of_it_once(project, capsys, monkeypatch):
+    said(capsys, "kernels", "fetch", "common")
+    (first,) = json.loads(said(capsys, "kernels", "show", "common", "--json"))
+    assert first["probed"]["map_types"]["have_ringbuf_map_type"] is True
+    assert "bpf_loop" in first["probed"]["helpers"]["tracepoint_available_helpers"]
+    assert first["probed"]["bpf_jit_enable"] == "1"
+    monkeypatch.setattr("bpfcompat.probing._boot", lambda *_: pytest.fail("it was booted again"))
+    assert json.loads(said(capsys, "kernels", "show", "common", "--json")) == [first]
 
 
 def test_what_a_suite_has_and_a_matrix_of_the_newest(capsys, tmp_path):

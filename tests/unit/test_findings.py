@@ -5,7 +5,8 @@ import errno
 import pytest
 
 from bpfcompat import findings
-from bpfcompat.model import Classification, ProgramChoice, Status, Validation
+from bpfcompat.model import Classification, Status
+from bpfcompat.validation import ProgramChoice, Validation
 
 KERNEL = {"btf": True, "tracefs": True, "lsm": "lockdown,selinux", "lockdown": "[none] integrity confidentiality"}
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bpfcompat import hints
-from bpfcompat.model import Stream
+from bpfcompat import bpf, hints
+from bpfcompat.model import Features, Stream
 
 from .test_report import FAIL, PASS, target
 
@@ -51,3 +51,22 @@ def test_nothing_is_said_of_what_passed_or_is_not_known():
 
 def test_a_hint_is_told_once():
     assert len(hinted("invalid func unknown#181\n" * 20)) == 1
+
+
+def test_what_the_kernel_does_not_offer_is_named_beside_what_it_refused():
+    every = {name: frozenset(table) for name, table in (
+        ("map_types", bpf.MAP_TYPES), ("program_types", bpf.PROGRAM_TYPES), ("attach_types", bpf.ATTACH_TYPES), ("helpers", bpf.HELPERS),
+    )}  # fmt: skip
+    old = Features(
+        **{**every, "map_types": every["map_types"] - {30, 33}, "attach_types": frozenset()}, charges_memlock=True
+    )
+    refused = "libbpf: map 'm': failed to create: Invalid argument(-22)"
+    record = target("a", FAIL, stderr=refused).record
+    record = replace(record, outcome=replace(record.outcome, stderr=Stream(tail=refused)))
+    assert "This kernel has no maps of the types bloom_filter (Linux 5.16), arena (Linux 6.9)." in hints.of(record, old)
+    attached = "libbpf: prog 'p': failed to attach: Invalid argument"
+    record = replace(record, outcome=replace(record.outcome, stderr=Stream(tail=attached)))
+    (hint,) = (hint for hint in hints.of(record, old) if "ways to attach" in hint)
+    assert hint.startswith("This kernel does not know these ways to attach: fentry (Linux 5.5), ")
+    assert hint.endswith(f" and {len(bpf.ATTACH_TYPES) - 6} newer ones.")
+    assert not any("This kernel has no maps" in hint for hint in hints.of(record, old))

@@ -8,10 +8,10 @@ import bpfcompat
 PACKAGE = Path(bpfcompat.__file__).parent
 
 ORDER = [
-    "model", "errors", "bpf", "guest", "findings",
+    "validation", "model", "errors", "bpf", "guest", "findings",
     "digest", "elf", "atomic", "processes",
     "host", "disk", "document", "schema", "store",
-    "kernels.modules", "kernels.image", "kernels.facts", "kernels.needs",
+    "kernels.modules", "kernels.image", "kernels.facts", "kernels.features", "kernels.needs",
     "kernels.store", "kernels.lock", "kernels.tree", "kernels.unpack", "kernels.download",
     "kernels.sources", "kernels.sources.apt", "kernels.sources.deb", "kernels.sources.rpm", "kernels.sources.dir",
     "kernels.sources.host", "kernels.sources.oci", "kernels.sources.path", "kernels",
@@ -24,7 +24,7 @@ ORDER = [
     "report", "report.text", "report.gate", "report.identity", "report.view", "report.artifact",
     "report.table", "report.document", "report.progress", "report.markdown", "report.junit", "report.html", "report.output",
     "compare",
-    "tasks", "engine",
+    "tasks", "engine", "probing",
     "", "cli.common", "cli.init", "cli.run", "cli.explain", "cli.logs", "cli.report", "cli.compare", "cli.history",
     "cli.kernels", "cli.doctor", "cli.cache",
     "cli.test_command", "cli.test", "cli", "__main__",

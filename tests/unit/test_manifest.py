@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bpfcompat import manifest
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.jobs import _as_json
-from bpfcompat.model import FunctionalTest, MapFixup, ProgramChoice, Validation, Variant
+from bpfcompat.validation import FunctionalTest, MapFixup, ProgramChoice, Validation, Variant
 
 WHOLE = """\
 name: everything
