@@ -10,7 +10,7 @@ from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
 from doit.reporter import ZeroReporter
 
-from bpfcompat import tasks
+from bpfcompat import builds, tasks
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Run
 from bpfcompat.report.progress import Progress
@@ -42,7 +42,7 @@ def run(session: Session, progress: Progress | None = None) -> Run:
     found: list[Run] = []
     failures: list[str] = []
 
-    def task_bpfcompat() -> Iterator[tasks.Task]:
+    def task_bpfcompat() -> Iterator[builds.Task]:
         yield from tasks.tasks(session, found.append, progress or Progress(io.StringIO()))
 
     config = {

@@ -24,7 +24,7 @@ ORDER = [
     "report", "report.text", "report.gate", "report.identity", "report.view", "report.artifact",
     "report.table", "report.document", "report.progress", "report.markdown", "report.junit", "report.html", "report.output",
     "compare",
-    "tasks", "engine", "probing",
+    "builds", "tasks", "engine", "probing",
     "", "cli.common", "cli.init", "cli.run", "cli.explain", "cli.logs", "cli.report", "cli.compare", "cli.history",
     "cli.kernels", "cli.doctor", "cli.cache",
     "cli.test_command", "cli.test", "cli", "__main__",

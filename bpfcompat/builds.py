@@ -1,0 +1,243 @@
+"""The doit tasks that build what guests are made of, in doit's words but without doit: tasks.py hands them over.
+
+Every target's name holds the digest of what it is made of, so what exists is up to date; `file_dep`, by which doit would
+hash a shared input once for each task, is not needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bpfcompat import kernels
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.model import Check, Job, Profile
+from bpfcompat.report.progress import Progress
+from bpfcompat.session import Session
+
+Task = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An `uptodate` item with a name that `doit info` can show. doit stops at an exception here, so there is none."""
+
+    what: str
+    check: Callable[[], bool]
+
+    def __call__(self) -> bool:
+        return self.check()
+
+    def __repr__(self) -> str:
+        return self.what
+
+
+def init(session: Session) -> Task:
+    """Return the task that compiles the guest's first process."""
+    return {
+        "basename": "init",
+        "doc": "compile the guest's first process",
+        "actions": [session.machines.build_init],
+        "targets": [str(session.machines.init)],
+        "uptodate": [Ready("compiled from this source", session.machines.init.exists)],
+        "clean": True,
+        "io": {"capture": False},
+    }
+
+
+def tools(session: Session) -> Task:
+    """Return the task that packs the programs of every guest."""
+
+    def packed() -> bool:
+        try:
+            return session.machines.tools_disk.exists()
+        except (BpfcompatError, OSError):
+            return False
+
+    return {
+        "basename": "tools",
+        "doc": "pack bpftool, ip, tc and their libraries for the guests",
+        "actions": [session.machines.pack_tools],
+        "uptodate": [Ready("packed from these files", packed)],
+        "io": {"capture": False},
+    }
+
+
+def validator(session: Session, check: Check) -> Task:
+    """Return the task that compiles the validator, for a check that needs it."""
+
+    def compiled() -> bool:
+        try:
+            path = session.machines.validator(check)
+        except (BpfcompatError, OSError):
+            return False
+        return path is not None and path.exists()
+
+    return {
+        "basename": "validator",
+        "doc": "compile what tries the objects that have no loader",
+        "actions": [session.machines.build_validator],
+        "uptodate": [Ready("compiled from this source and this libbpf", compiled)],
+        "io": {"capture": False},
+    }
+
+
+def payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
+    """Yield a task for each check's files.
+
+    after: tasks that build these files.
+    """
+    needed_by: dict[str, list[Job]] = {}
+    for job in session.jobs:
+        needed_by.setdefault(job.check.name, []).append(job)
+    for check in session.project.checks:
+        wanted = needed_by.get(check.name, [])
+
+        def prepared(wanted: list[Job] = wanted) -> bool:
+            return all(is_cached(session, job) for job in wanted)
+
+        def stage(check: Any = check) -> None:
+            session.check_inputs()
+            with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
+                session.stage_payload(check)
+
+        yield {
+            "name": check.name,
+            "doc": f"the files of the check '{check.name}'",
+            "actions": [stage],
+            "uptodate": [Ready("no kernel needs it", prepared)],
+            "task_dep": [*after, *(["validator"] if check.validation else [])],
+        }
+
+
+def is_cached(session: Session, job: Job) -> bool:
+    """Tell whether a job has a stored verdict; never raises: doit would stop."""
+    try:
+        return session.cached(job) is not None
+    except (BpfcompatError, OSError):
+        return False
+
+
+def _leaders(session: Session, shared: Callable[[Profile], object]) -> dict[str, Profile]:
+    """Return for each profile's id the first profile that shares something with it."""
+    first: dict[object, Profile] = {}
+    return {profile.id: first.setdefault(shared(profile), profile) for profile in session.project.matrix.profiles}
+
+
+def by_kernel(session: Session) -> dict[str, Profile]:
+    """Return for each profile's id the profile whose tasks bring its kernel."""
+    return _leaders(session, session.machines.address)
+
+
+def by_machine(session: Session) -> dict[str, Profile]:
+    """Return for each profile's id the profile whose task saves its machine."""
+    return _leaders(
+        session, lambda profile: (session.machines.address(profile), profile.memory, profile.cpus, profile.cmdline)
+    )
+
+
+def fetches(session: Session, progress: Progress) -> Iterator[Task]:
+    """Yield a task for each kernel."""
+    for profile in dict.fromkeys(by_kernel(session).values()):
+
+        def ready(profile: Profile = profile) -> bool:
+            return session.machines.kernel(profile) is not None or session.boots_nothing()
+
+        def fetch(profile: Profile = profile) -> None:
+            with progress.doing(f"fetching {profile.id}"):
+                session.machines.fetch_kernel(profile)
+
+        yield {
+            "name": profile.id,
+            "doc": profile.kernel,
+            "actions": [fetch],
+            "uptodate": [Ready("in the store", ready)],
+            # The next run asks the source for what is newest.
+            "clean": [functools.partial(kernels.forget, profile, session.machines.cache)],
+        }
+
+
+def initramfses(session: Session) -> Iterator[Task]:
+    """Yield a task for each kernel's initramfs."""
+    for profile in dict.fromkeys(by_kernel(session).values()):
+
+        def ready(profile: Profile = profile) -> bool:
+            try:
+                path = session.machines.initramfs(profile)
+            except BpfcompatError:
+                return False
+            return (path is not None and path.exists()) or session.boots_nothing()
+
+        def pack(profile: Profile = profile) -> None:
+            session.machines.pack_initramfs(profile)
+
+        yield {
+            "name": profile.id,
+            "doc": f"init, bash, busybox and modules for {profile.kernel}",
+            "actions": [pack],
+            "uptodate": [Ready("packed from these parts", ready)],
+            "task_dep": ["init", f"fetch:{profile.id}"],
+        }
+
+
+def accelerator(session: Session, progress: Progress) -> Task:
+    """Return the task that finds out whether KVM works here."""
+
+    def known() -> bool:
+        try:
+            return session.machines.accelerator() is not None or session.boots_nothing()
+        except BpfcompatError:
+            return False
+
+    def probe() -> None:
+        with progress.doing("trying KVM"):
+            session.machines.probe_accelerator()
+
+    return {
+        "basename": "accelerator",
+        "doc": "find out, by a boot, whether KVM works here",
+        "actions": [probe],
+        "uptodate": [Ready("found out before", known)],
+        "task_dep": ["tools", f"initramfs:{session.project.matrix.profiles[0].id}"],
+        "io": {"capture": False},
+    }
+
+
+def boot_images(session: Session, progress: Progress) -> Iterator[Task]:
+    """Yield a task for each machine that is saved."""
+    names, leaders = by_kernel(session), by_machine(session)
+    needed_by: dict[str, list[Job]] = {}
+    for job in session.jobs_by_urgency:
+        needed_by.setdefault(leaders[job.profile.id].id, []).append(job)
+    for name, wanted in needed_by.items():
+        profile = leaders[name]
+
+        def ready(profile: Profile = profile, wanted: list[Job] = wanted) -> bool:
+            idle = all(is_cached(session, job) or session.is_refused(job.check) for job in wanted)
+            return idle or session.machines.has_boot_image(profile)
+
+        def save(profile: Profile = profile) -> None:
+            with progress.doing(f"booting {profile.id}"):
+                session.machines.save_boot_image(profile, session.boot_seconds)
+
+        yield {
+            "name": profile.id,
+            "doc": f"{profile.kernel} with {profile.memory} MiB, waiting for a command",
+            "actions": [save],
+            "uptodate": [Ready("saved from these parts, or no kernel needs it", ready)],
+            "clean": [functools.partial(session.machines.drop_boot_image, profile)],
+            # Not before the loader is known to be one that can run.
+            "task_dep": [payload_of(session, wanted[0]), "accelerator", f"initramfs:{names[profile.id].id}"],
+        }
+
+
+def payload_of(session: Session, job: Job) -> str:
+    """Return the task whose end lets a job go on.
+
+    doit starts what has waited for the same task in any order. A group ends one step after its members, so what waits for
+    the group comes behind what waits for a member: what did not pass last time.
+    """
+    return f"payload:{job.check.name}" if job.name in session.failed else "payload"
