@@ -66,6 +66,25 @@ def tools(session: Session) -> Task:
     }
 
 
+def rootfs(session: Session) -> Task:
+    """Return the task that packs the project's own userland."""
+
+    def packed() -> bool:
+        try:
+            image = session.machines.rootfs_disk
+        except BpfcompatError:
+            return False
+        return image is not None and image.exists()
+
+    return {
+        "basename": "rootfs",
+        "doc": "pack the project's own userland as a disk",
+        "actions": [session.machines.pack_rootfs],
+        "uptodate": [Ready("packed from exactly this", packed)],
+        "io": {"capture": False},
+    }
+
+
 def validator(session: Session, check: Check) -> Task:
     """Return the task that compiles the validator, for a check that needs it."""
 
@@ -201,7 +220,11 @@ def accelerator(session: Session, progress: Progress) -> Task:
         "doc": "find out, by a boot, whether KVM works here",
         "actions": [probe],
         "uptodate": [Ready("found out before", known)],
-        "task_dep": ["tools", f"initramfs:{session.project.matrix.profiles[0].id}"],
+        "task_dep": [
+            "tools",
+            *(["rootfs"] if session.project.rootfs else []),
+            f"initramfs:{session.project.matrix.profiles[0].id}",
+        ],
         "io": {"capture": False},
     }
 

@@ -59,6 +59,7 @@ def load_project(path: Path) -> Project:
         checks, kernels, root / WORKDIR_NAME, value.get("redact", False),
         boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"), retries=value.get("retries", 0),
         lock=matrix.lock_path(kernels, root), trust_imported=value.get("trust_imported", True),
+        rootfs=root / value["guest"]["rootfs"] if "rootfs" in value.get("guest", {}) else None,
     )  # fmt: skip
 
 

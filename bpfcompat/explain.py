@@ -19,6 +19,7 @@ _INSIDE = {
     "key format": "the way in which this version of bpfcompat tells verdicts apart",
     "protocol": "the protocol that this version of bpfcompat speaks with the guest",
     "tools": "the guest's bpftool, ip, tc or their libraries",
+    "rootfs": "guest.rootfs",
     "initramfs": "the guest's userland: bpfcompat's init, bash, busybox, or the kernel modules in it",
 }
 

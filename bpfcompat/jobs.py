@@ -31,7 +31,13 @@ def _as_required(profile: Profile, check: Check) -> Profile:
 
 
 def key_parts(
-    job: Job, kernel: Kernel, initramfs: str, tools: str, payload: Payload, machine: Machine
+    job: Job,
+    kernel: Kernel,
+    initramfs: str,
+    tools: str,
+    payload: Payload,
+    machine: Machine,
+    rootfs: str | None = None,
 ) -> dict[str, Any]:
     """Return everything that shapes a job's verdict, by names that a user knows.
 
@@ -44,6 +50,7 @@ def key_parts(
         "kernel modules": kernel.modules_sha256,
         "initramfs": initramfs,
         "tools": tools,
+        "rootfs": rootfs,
         "architecture": platform.machine(),
         "kernel command line": machine.kernel_command_line,
         "memory": machine.memory,

@@ -12,7 +12,7 @@ from pathlib import Path
 from bpfcompat import accelerator, atomic, bootimage, disk, host, kernels
 from bpfcompat.accelerator import Accelerator
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import build, initramfs, tools, validator
+from bpfcompat.guest import build, initramfs, preflight, rootfs, tools, validator
 from bpfcompat.kernels import lock
 from bpfcompat.model import Check, Classification, Kernel, Profile, Project
 from bpfcompat.qemu import Machine
@@ -119,9 +119,9 @@ class Machines:
         """Compile init; raises BpfcompatError."""
         build.compile_init(self.init)
 
-    def programs(self) -> frozenset[str]:
-        """Return the names of the programs that every guest has; raises BpfcompatError."""
-        return build.programs(build.userland(self.cache).busybox)
+    def loader_finds(self) -> preflight.Userland:
+        """Return what a loader finds in the guests; raises BpfcompatError."""
+        return preflight.Userland(lambda: build.programs(build.userland(self.cache).busybox), self.rootfs)
 
     @functools.cached_property
     def _userland(self) -> dict[str, str]:
@@ -165,6 +165,24 @@ class Machines:
     def pack_tools(self) -> None:
         """Make the disk of the guests' tools; raises BpfcompatError."""
         tools.pack(self.tools, self.tools_disk)
+
+    # ---- rootfs ----
+
+    @functools.cached_property
+    def rootfs(self) -> rootfs.Rootfs | None:
+        """The project's own userland, if it has one; raises BpfcompatError for one that cannot be read."""
+        source = self._project.rootfs
+        return rootfs.find(source, self.cache) if source else None
+
+    @property
+    def rootfs_disk(self) -> Path | None:
+        """Where the disk of that userland is, or will be; raises BpfcompatError."""
+        return rootfs.disk_path(self.cache, self.rootfs) if self.rootfs else None
+
+    def pack_rootfs(self) -> None:
+        """Make that disk; raises BpfcompatError, OSError."""
+        if self._project.rootfs and self.rootfs_disk:
+            rootfs.pack(self._project.rootfs, self.rootfs_disk)
 
     # ---- validator ----
 
@@ -216,7 +234,8 @@ class Machines:
         if kernel is None or archive is None:
             return None
         qemu = host.program("qemu-system-x86_64")
-        disks = [("tools", self.tools_disk), *([("modules", kernel.modules_disk)] if kernel.modules_disk else [])]
+        own = {"modules": kernel.modules_disk, "rootfs": self.rootfs_disk}
+        disks = [("tools", self.tools_disk), *((name, image) for name, image in own.items() if image)]
         return Machine(
             qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline,
             tuple(disks) if kernel.has_disks else (), kernel.has_disks,
@@ -231,6 +250,11 @@ class Machines:
         """
         if machine.has_disks:
             return machine
+        if self._project.rootfs:
+            raise NoVerdict(
+                Classification.KERNEL_UNAVAILABLE, "this kernel cannot mount disks, so it cannot run on guest.rootfs.",
+                "take another kernel, or its modules with it",
+            )  # fmt: skip
         folder.mkdir()
         parts = [machine.initramfs.read_bytes()]
         for name, image in (("tools", self.tools_disk), ("payload", payload)):
@@ -263,7 +287,7 @@ class Machines:
         if machine not in self._images:
             contents = {
                 "kernel": kernel.image_sha256, "modules": kernel.modules_sha256, "initramfs": archive,
-                "tools": self.tools.identity,
+                "tools": self.tools.identity, "rootfs": self.rootfs.identity if self.rootfs else "",
             }  # fmt: skip
             image = bootimage.identity(machine, contents)
             self._images[machine] = bootimage.folder(self.cache) / image

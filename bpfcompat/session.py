@@ -141,7 +141,7 @@ class Session:
             if brought not in self._staged:
                 try:
                     self._staged[brought] = payload.stage(
-                        check, folder / f"payload-{len(self._staged)}", self.machines.programs,
+                        check, folder / f"payload-{len(self._staged)}", self.machines.loader_finds(),
                         self.machines.validator(check),
                     )  # fmt: skip
                 except NoVerdict as error:
@@ -164,6 +164,8 @@ class Session:
         self.machines.accelerator()
         for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox", *tools.NAMES):
             host.program(name)
+        if self.machines.rootfs is not None:
+            host.program("tar")
         if any(check.validation for check in self.project.checks):
             self.machines.build_validator()
         for check in self.project.checks:
@@ -190,7 +192,9 @@ class Session:
         )
         if kernel is None or machine is None or identity is None:
             return None
-        return jobs.key_parts(job, kernel, identity, self.machines.tools.identity, self.payload(job.check), machine)
+        return jobs.key_parts(job, kernel, identity, self.machines.tools.identity, self.payload(job.check), machine,
+            self.machines.rootfs.identity if self.machines.rootfs else None,
+        )  # fmt: skip
 
     def cached(self, job: Job) -> Record | None:
         """Return the stored record of exactly these inputs, if it is to be used."""

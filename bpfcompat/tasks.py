@@ -134,6 +134,8 @@ def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[
     progress.total = len(session.jobs)
     yield _built(builds.init(session))
     yield _built(builds.tools(session))
+    if session.project.rootfs:
+        yield _built(builds.rootfs(session))
     objects = [check for check in session.project.checks if check.validation]
     if objects:
         yield _built(builds.validator(session, objects[0]))

@@ -60,6 +60,9 @@
 #define TOOLS_ROOT "/bpfcompat/tools"
 #define PAYLOAD_ROOT "/bpfcompat/payload"
 #define WORK_ROOT "/bpfcompat/work"
+#define ROOTFS "/bpfcompat/rootfs" /* a userland of the project's own, read-only */
+#define ROOTFS_WRITTEN "/bpfcompat/upper"
+#define NEW_ROOT "/bpfcompat/root" /* what the command sees of it */
 
 struct stream {
 	const char *port;
@@ -74,6 +77,7 @@ static struct stream out, err; /* set up at run time: initialised, their megabyt
 static int control = -1;
 static char nonce[NONCE_SIZE] = "0";
 static struct utsname kernel;
+static const char *command_root = ""; /* NEW_ROOT, if the project has a userland of its own */
 
 struct job {
 	const char *command, *binary, *artifact, *time, *seed;
@@ -534,10 +538,68 @@ static bool mount_disk(const char *device, const char *target)
 	return mount(device, target, "ext4", MS_RDONLY | MS_NODEV, "noload") == 0;
 }
 
+static void make_folders(const char *path)
+{
+	char part[4096];
+
+	for (const char *at = path; *at; at++) {
+		const char *slash = strchrnul(at + 1, '/');
+
+		snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+		mkdir(part, 0755);
+		if (!*slash)
+			break;
+		at = slash - 1;
+	}
+}
+
+/* Shows something of this root in the command's own, where it has one. */
+static bool show(const char *from, const char *to)
+{
+	char target[4096];
+	int file;
+
+	snprintf(target, sizeof(target), NEW_ROOT "%s", to);
+	make_folders(target);
+	if (strcmp(from, "/bin/bash") == 0) {
+		rmdir(target);
+		file = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+		close(file);
+	}
+	return mount(from, target, NULL, MS_BIND | MS_REC, NULL) == 0;
+}
+
+/*
+ * The project's userland is a disk that nobody may write to, so what the command writes goes to memory above it. The
+ * kernel loads overlayfs by itself, with the modprobe of this root. bash is shown as well: a userland may have none.
+ */
+static void mount_rootfs(void)
+{
+	static const char *const shown[][2] = {
+		{ "/proc", "/proc" }, { "/sys", "/sys" }, { "/dev", "/dev" }, { "/tmp", "/tmp" }, { "/run", "/run" },
+		{ WORK_ROOT, WORK_ROOT }, { "/bin/bash", "/bpfcompat/bash" },
+	};
+	static const char options[] = "lowerdir=" ROOTFS ",upperdir=" ROOTFS_WRITTEN "/data,workdir=" ROOTFS_WRITTEN "/work";
+
+	command_root = NEW_ROOT;
+	if (mount("tmpfs", ROOTFS_WRITTEN, "tmpfs", 0, "mode=0755") < 0 || mkdir(ROOTFS_WRITTEN "/data", 0755) < 0 ||
+	    mkdir(ROOTFS_WRITTEN "/work", 0755) < 0 || mount("overlay", NEW_ROOT, "overlay", 0, options) < 0) {
+		log_line("guest.rootfs needs overlayfs, which this kernel cannot mount: %s", strerror(errno));
+		stop_machine();
+	}
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		if (!show(shown[i][0], shown[i][1])) {
+			log_line("%s cannot be shown in guest.rootfs: %s", shown[i][0], strerror(errno));
+			stop_machine();
+		}
+	if (access("/bpfcompat/modules/modules", F_OK) == 0 && !show("/bpfcompat/modules/modules", "/lib/modules"))
+		log_line("/lib/modules cannot be shown in guest.rootfs: %s", strerror(errno));
+}
+
 /* What never changes is mounted before the guest is saved. A kernel may have no modules, or no driver for disks. */
 static void mount_system(void)
 {
-	static const char *const disks[][2] = { { "tools", TOOLS_ROOT }, { "modules", "/bpfcompat/modules" } };
+	static const char *const disks[][2] = { { "tools", TOOLS_ROOT }, { "modules", "/bpfcompat/modules" }, { "rootfs", ROOTFS } };
 
 	for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
 		char device[300];
@@ -548,6 +610,8 @@ static void mount_system(void)
 		}
 	}
 	link_tree(TOOLS_ROOT "/root", ""); /* beside it stands the lost+found of every ext4 */
+	if (access(ROOTFS "/lost+found", F_OK) == 0)
+		mount_rootfs();
 }
 
 static void mount_payload(void)
@@ -573,7 +637,9 @@ static void mount_payload(void)
 	if (!mount_disk(device, PAYLOAD_ROOT))
 		refuse("the payload disk cannot be mounted: %s", strerror(errno));
 	copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
-	link_tree(PAYLOAD_ROOT "/root", "");
+	if (*command_root && !show(PAYLOAD_ROOT, PAYLOAD_ROOT))
+		refuse("the payload cannot be shown in guest.rootfs: %s", strerror(errno));
+	link_tree(PAYLOAD_ROOT "/root", command_root);
 }
 
 static void add_environment(struct job *job, const char *name, const char *value)
@@ -600,8 +666,11 @@ static _Noreturn void become_command(const struct job *job, int stdout_pipe, int
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	umask(022);
-	if (chdir(WORK_ROOT) == 0)
-		execve("/bin/bash", arguments, (char *const *)job->environment);
+	if (!*command_root || chroot(command_root) == 0) {
+		if (chdir(WORK_ROOT) == 0)
+			execve("/bin/bash", arguments, (char *const *)job->environment);
+		execve("/bpfcompat/bash", arguments, (char *const *)job->environment);
+	}
 	dprintf(STDERR_FILENO, "bpfcompat: bash cannot be started: %s\n", strerror(errno));
 	_exit(127);
 }

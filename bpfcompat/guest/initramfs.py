@@ -10,11 +10,12 @@ from pathlib import Path
 
 from bpfcompat import digest
 
-FORMAT = 3
+FORMAT = 4
 """Counts the layouts below, so that a change of this module changes the digest."""
 
 _FOLDERS = (
-    "bin", "bpfcompat", "bpfcompat/payload", "bpfcompat/tools", "bpfcompat/modules", "bpfcompat/work", "dev", "etc",
+    "bin", "bpfcompat", "bpfcompat/payload", "bpfcompat/tools", "bpfcompat/modules", "bpfcompat/rootfs",
+    "bpfcompat/root", "bpfcompat/upper", "bpfcompat/work", "dev", "etc",
     "lib", "modules", "proc", "root", "run", "sys", "tmp", "usr", "usr/local", "usr/local/bin", "var",
 )  # fmt: skip
 _LINKS = {

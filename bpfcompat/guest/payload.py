@@ -150,11 +150,11 @@ def _payload(check: Check, found: list[Entry], contents: dict[str, _Content], im
     )
 
 
-def stage(check: Check, folder: Path, programs: preflight.Programs, validator_program: Path | None = None) -> Payload:
+def stage(check: Check, folder: Path, userland: preflight.Userland, validator_program: Path | None = None) -> Payload:
     """Copy a check's files, hash the copies, and make the image of exactly these.
 
     folder: new, for this check and run alone.
-    programs: names of the guest's own, for scripts.
+    userland: what a loader finds in the guest.
     validator_program: the compiled validator, for a check whose artifact it tries.
     Raises BpfcompatError for missing files, NoVerdict for a binary that can run nowhere and an object that no kernel could
     load (LOADER_NOT_RUNNABLE), and if the image cannot be made (STAGING_FAILURE).
@@ -165,7 +165,7 @@ def stage(check: Check, folder: Path, programs: preflight.Programs, validator_pr
     try:
         contents = {entry.name: _copy(entry, tree / entry.name) for entry in found}
         if check.binary:
-            preflight.check_loader(check.binary, tree / "bin" / check.binary.name, check.bundle_libs, programs)
+            preflight.check_loader(check.binary, tree / "bin" / check.binary.name, check.bundle_libs, userland)
         if check.artifact and check.validation and validator_program:
             copy = tree / "artifact" / check.artifact.name
             validator.check_object(check.artifact, copy, check.validation, tree / _VALIDATOR)

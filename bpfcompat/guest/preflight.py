@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bpfcompat import elf
 from bpfcompat.errors import NoVerdict
+from bpfcompat.guest.rootfs import Rootfs
 from bpfcompat.model import Classification
 
 _FOLDERS = {"/bin", "/sbin", "/usr/bin", "/usr/sbin"}
@@ -17,16 +19,22 @@ _LINE_AT_MOST = 256
 """Bytes of a script's first line that Linux looks at (BINPRM_BUF_SIZE)."""
 
 
-Programs = Callable[[], frozenset[str]]
+@dataclass(frozen=True)
+class Userland:
+    """What a loader finds in the guest."""
+
+    programs: Callable[[], frozenset[str]]
+    """Names in its /bin; asked for scripts only."""
+    rootfs: Rootfs | None = None
+    """What stands there instead, if the project has a userland of its own."""
 
 
-def check_loader(path: Path, content: Path, bundled: bool, programs: Programs) -> None:
+def check_loader(path: Path, content: Path, bundled: bool, userland: Userland) -> None:
     """Look at a binary before any boot.
 
     path: as the user named it.
     content: the file to read, which may be a copy.
     bundled: its libraries are shipped with it.
-    programs: names that the guest has in its /bin; asked for scripts only.
     Raises NoVerdict (LOADER_NOT_RUNNABLE) for one that no kernel could run in the guest.
     """
     with content.open("rb") as file:
@@ -34,14 +42,14 @@ def check_loader(path: Path, content: Path, bundled: bool, programs: Programs) -
     if not head:
         raise _refusal(path, "is empty", "build it again")
     if head[:2] == b"#!":
-        _check_script(path, head, programs)
+        _check_script(path, head, userland)
     elif head[:4] != b"\x7fELF":
         raise _refusal(path, "is neither an ELF program nor a script with #!", "name the program that your build makes")
     else:
-        _check_program(path, content, bundled)
+        _check_program(path, content, bundled, userland.rootfs)
 
 
-def _check_script(path: Path, head: bytes, programs: Programs) -> None:
+def _check_script(path: Path, head: bytes, userland: Userland) -> None:
     line = head[2:].split(b"\n")[0].decode(errors="replace")
     if line.endswith("\r"):
         raise _refusal(path, "is a script with the line ends of Windows", "convert it: sed -i 's/\\r$//' FILE")
@@ -49,6 +57,11 @@ def _check_script(path: Path, head: bytes, programs: Programs) -> None:
     if not words:
         raise _refusal(path, "is a script whose first line names no interpreter", "write #!/bin/bash there")
     wanted = PurePosixPath(words[0])
+    if userland.rootfs:
+        if not userland.rootfs.holds(str(wanted)):
+            raise _refusal(path, f"is a script for {wanted}, which guest.rootfs does not have", "put it there")
+        return
+    programs = userland.programs
     found = str(wanted.parent) in _FOLDERS and wanted.name in programs()
     if found and wanted.name == "env" and len(words) > 1:
         wanted = PurePosixPath(next((word for word in words[1:] if not word.startswith("-")), "env"))
@@ -61,8 +74,8 @@ def _check_script(path: Path, head: bytes, programs: Programs) -> None:
         )
 
 
-def _check_program(path: Path, content: Path, bundled: bool) -> None:
-    program, wanted = _read(path, content)
+def _check_program(path: Path, content: Path, bundled: bool, rootfs: Rootfs | None) -> None:
+    program, wanted, libraries = _read(path, content)
     machine, kind = program.header.e_machine, program.header.e_type
     if machine == "EM_386" or program.elfclass == 32:
         raise _refusal(path, "is a 32-bit program, which not every kernel here can run", "build it for x86-64")
@@ -73,7 +86,15 @@ def _check_program(path: Path, content: Path, bundled: bool) -> None:
         raise _refusal(path, "is an object file, not a program", "ship it as the artifact")
     if kind not in ("ET_EXEC", "ET_DYN"):
         raise _refusal(path, "is not a program", "name the program that your build makes")
-    if wanted and not bundled:
+    if wanted and rootfs and not bundled:
+        lacking = (
+            [wanted] if not rootfs.holds(wanted) else [name for name in libraries if not rootfs.holds_library(name)]
+        )
+        if lacking:
+            raise _refusal(
+                path, f"needs {', '.join(lacking)}, which guest.rootfs does not have", f"put it there, or {_STATIC}"
+            )
+    elif wanted and not bundled:
         why = f"needs {wanted} and shared libraries, which the guest does not have"
         raise _refusal(path, why, f"{_STATIC}, or ship them with it: `bundle_libs: true` (--bundle-libs)")
 
@@ -85,11 +106,13 @@ def interpreter(path: Path) -> str | None:
     return _read(path, path)[1] if is_elf else None
 
 
-def _read(path: Path, content: Path) -> tuple[Any, str | None]:
-    """Return an ELF file's description, and the dynamic linker that it names."""
+def _read(path: Path, content: Path) -> tuple[Any, str | None, list[str]]:
+    """Return an ELF file's description, the dynamic linker that it names, and the libraries."""
     try:
         with content.open("rb") as file, elf.opened(file) as program:
-            return program, next((part.get_interp_name() for part in program.iter_segments("PT_INTERP")), None)
+            linker = next((part.get_interp_name() for part in program.iter_segments("PT_INTERP")), None)
+            tags = (tag for part in program.iter_segments("PT_DYNAMIC") for tag in part.iter_tags("DT_NEEDED"))
+            return program, linker, [str(tag.needed) for tag in tags] if linker else []
     except elf.DamagedElf as error:
         raise _refusal(path, f"is a damaged ELF file ({error})", "build it again") from error
 

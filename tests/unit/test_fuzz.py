@@ -122,7 +122,7 @@ def test_a_damaged_program_is_refused_or_taken_but_never_a_crash(tmp_path, chang
     file = tmp_path / "loader"
     file.write_bytes(content[:length] if length < 64 else content)
     with contextlib.suppress(BpfcompatError):
-        preflight.check_loader(file, file, False, frozenset)
+        preflight.check_loader(file, file, False, preflight.Userland(frozenset))
     with contextlib.suppress(BpfcompatError):
         modules.dependencies(bytes(content), file)
     image._has_pvh_entry(bytes(content))

@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import libraries, payload, preflight
+from bpfcompat.guest import libraries, payload, preflight, rootfs
 from bpfcompat.model import Check, Classification
 
-
-def programs():
-    return frozenset({"bash", "sh", "env", "busybox"})
+USERLAND = preflight.Userland(lambda: frozenset({"bash", "sh", "env", "busybox"}))
 
 
-def check(path, bundled=False):
-    preflight.check_loader(path, path, bundled, programs)
+def check(path, bundled=False, userland=USERLAND):
+    preflight.check_loader(path, path, bundled, userland)
 
 
 def static(change):
@@ -107,6 +105,31 @@ def test_a_library_that_is_not_here_is_named(tmp_path):
         payload.measure(Check("x", binary=tmp_path / "main", bundle_libs=True))
 
 
+def test_a_userland_of_the_project_s_own_is_looked_at_for_linker_libraries_and_interpreters(tmp_path):
+    linker = preflight.interpreter(Path("/bin/true"))
+    files = {"lib": "usr/lib", "usr": None, "usr/lib": None, "lib64": "/usr/lib64", "usr/lib64": None, "usr/bin": None}
+    files[f"usr{linker}"] = None
+
+    def refused(path, **more):
+        own = preflight.Userland(USERLAND.programs, rootfs.Rootfs("x", {**files, **more}))
+        with pytest.raises(NoVerdict) as caught:
+            check(path, userland=own)
+        return caught.value.message
+
+    assert "needs libc.so.6, which guest.rootfs does not have" in refused(Path("/bin/true"))
+    assert f"needs {linker}, which" in refused(Path("/bin/true"), **{f"usr{linker}": "/nowhere"})
+    whole = rootfs.Rootfs(
+        "x", {**files, "usr/lib/libc.so.6": None, "usr/bin/python3": "python3.11", "usr/bin/python3.11": None}
+    )
+    check(Path("/bin/true"), userland=preflight.Userland(USERLAND.programs, whole))
+    script = tmp_path / "script"
+    script.write_text("#!/usr/bin/python3\n")
+    check(script, userland=preflight.Userland(USERLAND.programs, whole))
+    script.write_text("#!/usr/bin/perl\n")
+    assert "is a script for /usr/bin/perl, which guest.rootfs does not have" in refused(script)
+    assert not rootfs.Rootfs("x", {"a": "b", "b": "a"}).holds("/a")
+
+
 def test_what_is_staged_is_what_is_looked_at(tmp_path, monkeypatch):
     """A loader that is rebuilt between two looks is judged by the bytes that are shipped."""
     loader = tmp_path / "loader"
@@ -119,7 +142,7 @@ def test_what_is_staged_is_what_is_looked_at(tmp_path, monkeypatch):
 
     monkeypatch.setattr(payload, "_copy", copy_another)
     with pytest.raises(NoVerdict, match="is empty"):
-        payload.stage(Check("x", binary=loader), tmp_path / "stage", programs)
+        payload.stage(Check("x", binary=loader), tmp_path / "stage", USERLAND)
 
 
 @pytest.mark.parametrize(
