@@ -22,6 +22,7 @@ _NEEDS_BTF = {"tracing", "lsm", "ext", "struct_ops"}
 """Types of programs that are attached by the kernel's BTF."""
 _REFUSED = {errno.EINVAL, errno.EOPNOTSUPP, 524, errno.ENOSYS}
 """524 is the kernel's own ENOTSUPP, which reaches programs by mistake."""
+_NAMES = {524: "ENOTSUPP", errno.EOPNOTSUPP: "EOPNOTSUPP"}  # whose other name in Python is ENOTSUP
 _POISONED = re.compile(rf"invalid CO-RE relocation|unknown#{bpf.POISONED_CALL}")
 _RELOCATION = re.compile(r"\brelo #\d+|CO-RE relo")
 """What libbpf says of a relocation that failed before the kernel was asked."""
@@ -233,7 +234,7 @@ def exit_code(ended: Findings) -> int:
 
 
 def _name(number: int) -> str:
-    return errno.errorcode.get(number, "ENOTSUPP" if number == 524 else f"errno {number}")
+    return _NAMES.get(number) or errno.errorcode.get(number, f"errno {number}")
 
 
 # ---- what reports show ----

@@ -82,7 +82,7 @@ def of(record: Record, features: Features | None = None) -> tuple[str, ...]:
         for pattern, sentence in rules:
             if match := re.search(pattern, text):
                 found.append(sentence.format(*(part for part in match.groups() if part is not None)))
-    if features:
+    if features and record.outcome.findings is None:  # where the validator looked, it has looked better
         found += _lacking(stderr, features)
     return tuple(dict.fromkeys(found))
 
