@@ -55,6 +55,8 @@ class Options:
     offline: bool = False
     cold: bool = False
     """Boot every machine from its start."""
+    keep: bool = False
+    """Leave the run's temporary files, the payload disks among them, and say where."""
     boot_seconds: float | None = None
     """For the boot; None means 30 in software emulation and 10 with KVM."""
     total_seconds: float | None = None
@@ -178,7 +180,7 @@ class Session:
         with self._lock:
             if self._scratch is None:
                 self.store.prepare()
-                self._scratch = self._open.enter_context(self.store.scratch(self.id))
+                self._scratch = self._open.enter_context(self.store.scratch(self.id, self.options.keep))
             return self._scratch
 
     # ---- jobs ----
@@ -356,8 +358,13 @@ class Session:
         return self._record(job, {}, outcome, _now(), time.monotonic())
 
     def close(self) -> None:
-        """Drop temporary files."""
+        """Drop temporary files, unless they are to be kept."""
         self._open.close()
+        if self.options.keep and self._scratch:
+            self.machines.notice(
+                f"the disks of this run are kept in {self._scratch}; remove them when you have looked."
+            )
+            self._scratch = None
 
 
 def _described(kernel: Kernel) -> dict[str, str]:

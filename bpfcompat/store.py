@@ -17,6 +17,7 @@ from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Classification, Observed, Outcome, OutcomeKind, Payload, Record, Status, Stream, Verdict
 
 _FORMAT = "1"
+_KEPT = "kept"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What comes of reading a file that is gone, torn or foreign."""
 
@@ -173,13 +174,16 @@ class VerdictStore:
         return record if record.key == key else None
 
     @contextlib.contextmanager
-    def scratch(self, run_id: str) -> Iterator[Path]:
-        """Yield a folder for one run's temporary files, and drop those of runs that were killed."""
+    def scratch(self, run_id: str, keep: bool = False) -> Iterator[Path]:
+        """Yield a folder for one run's temporary files, and drop those of runs that were killed.
+
+        keep: leave it where it is, for a person to look at, and to remove.
+        """
         base = self.workdir / "tmp"
         base.mkdir(parents=True, exist_ok=True)
         # A run that was killed just before its folder was made, or just after it was removed, leaves its lock alone.
         for left in {path.name.removesuffix(".lock") for path in base.iterdir()}:
-            if not atomic.is_locked(base / f"{left}.lock"):
+            if not atomic.is_locked(base / f"{left}.lock") and not (base / left / _KEPT).exists():
                 shutil.rmtree(base / left, ignore_errors=True)
         folder = base / run_id
         with atomic.locked(base / f"{run_id}.lock"):
@@ -187,7 +191,10 @@ class VerdictStore:
             try:
                 yield folder
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
+                if keep:
+                    (folder / _KEPT).touch()
+                else:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _content(path: Path) -> bytes | None:

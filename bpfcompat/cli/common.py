@@ -47,7 +47,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle-libs", action="store_true", help="ship the shared libraries of the binary")
     parser.add_argument("--offline", action="store_true", help="fetch no kernels")
     parser.add_argument("--cold", action="store_true", help="boot every machine from its start")
-    parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--keep", action="store_true", help="keep the payload disks of this run, and say where")
     parser.add_argument("--runner", default="vm", help=argparse.SUPPRESS)
 
 
@@ -94,6 +94,7 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
         failed=options.failed,
         offline=options.offline,
         cold=options.cold,
+        keep=options.keep,
         boot_seconds=duration(options.boot_timeout, "--boot-timeout") if options.boot_timeout else None,
         total_seconds=duration(options.timeout, "--timeout") if options.timeout else None,
     )
@@ -113,8 +114,6 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
 
 
 def _adjusted(project: Project, options: argparse.Namespace) -> Project:
-    if options.keep:
-        raise BpfcompatError("--keep is not there yet: every machine ends with its command.", "see the evidence folder")
     if options.runner != "vm":
         raise BpfcompatError(
             f"--runner {options.runner} cannot run commands; they need the machine that bpfcompat boots itself.",

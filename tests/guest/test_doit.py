@@ -158,6 +158,13 @@ def test_exit_codes_for_ci(repo):
     assert "a is optional" in said
 
 
+def test_the_disks_of_a_run_can_be_kept(repo):
+    project(repo)
+    call(repo, "bpfcompat", "run", "--profile", "common", "--keep", expect=0)
+    call(repo, "bpfcompat", "run", "--profile", "common", "--force", expect=0)
+    assert len(list((repo / ".bpfcompat" / "tmp").glob("*/payload-0/payload.ext4"))) == 1
+
+
 def test_a_kernel_of_ones_own(repo, profiles):
     from bpfcompat import host, kernels
 

@@ -49,7 +49,6 @@ def elsewhere(tmp_path, monkeypatch):
             ["test-command", "--cmd", "x", "--matrix", "m.yaml", "--junit", "no/x.xml"],
             "--junit no/x.xml cannot be written",
         ),
-        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--keep"], "--keep is not there yet"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--profile", "nope*"], "no profile matches"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--bin", "none"], "does not exist"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--bin", "."], "is a folder"),

@@ -83,6 +83,15 @@ def test_temporary_files_of_a_killed_run_are_dropped_and_those_of_a_living_one_a
     assert list((store.workdir / "tmp").iterdir()) == []
 
 
+def test_what_is_to_be_kept_survives_the_next_run(store):
+    with store.scratch("first", keep=True) as kept:
+        (kept / "disk").touch()
+    with store.scratch("second"):
+        pass
+    assert (kept / "disk").exists()
+    assert {path.name for path in kept.parent.iterdir()} == {"first"}
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "file"
     atomic.write(target, b"old")
