@@ -12,6 +12,7 @@ from bpfcompat.report.text import age, last_lines, plain, short
 from bpfcompat.report.view import Report, Row
 
 _TAIL_LINES = 10
+_NOTES_AT_MOST = 10
 _COLOURS = {"pass": "32", "fail": "31", "infra_error": "33", "xfail": "33", "xpass": "33"}
 
 
@@ -98,10 +99,12 @@ def _notes(rows: list[Row]) -> list[str]:
     for row in rows:
         for note in row.notes:
             alike.setdefault(note, []).append(row.name)
-    return [
+    told = [
         f"note: {plain(note)} ({', '.join(names[:8])}{' and more' if len(names) > 8 else ''})"
         for note, names in alike.items()
     ]
+    more = len(told) - _NOTES_AT_MOST
+    return [*told[:_NOTES_AT_MOST], *([f"note: report.json has {more} more notes."] if more > 0 else [])]
 
 
 def _kernel_log(row: Row) -> str:

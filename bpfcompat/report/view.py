@@ -13,6 +13,19 @@ STREAMS = ("stderr", "stdout", "console")
 
 
 @dataclass(frozen=True)
+class Program:
+    """One program of an artifact, and what the kernel did with it."""
+
+    name: str
+    section: str
+    load: str
+    """pass, fail or skipped."""
+    attach: str
+    why: str
+    """The end of the verifier's log, or why it was not attached; may be empty."""
+
+
+@dataclass(frozen=True)
 class Row:
     """One target of a report: a check on a profile, and what became of it."""
 
@@ -50,6 +63,8 @@ class Row:
     """Paths by the same names; empty if nothing booted."""
     qemu_command: str
     key: str
+    programs: tuple[Program, ...]
+    """Of an artifact that the validator tried; none for a command."""
 
     @property
     def name(self) -> str:
@@ -171,4 +186,10 @@ def _row(target: dict[str, Any]) -> Row:
         logs={name: target[f"{name}_log"] for name in STREAMS if f"{name}_log" in target},
         qemu_command=target["qemu_command"],
         key=target["key"],
+        programs=tuple(_program(one) for one in target.get("programs", ())),
     )
+
+
+def _program(one: dict[str, Any]) -> Program:
+    why = one.get("verifier_log_tail") or one.get("attach_skipped", "")
+    return Program(one["name"], one["section"], one["load_status"], one["attach_status"], why)

@@ -164,3 +164,16 @@ def test_colour_is_the_words_own_and_changes_no_text():
     failed = target("a", FAIL)
     assert re.sub(r"\x1b\[\d+m", "", table.line(failed, colour=True)) == table.line(failed)
     assert "\x1b" not in table.line(failed)
+
+
+def test_notes_of_what_passed_are_told_once_and_bounded():
+    notes = tuple(f"n{number}" for number in range(12))
+    rows = [target(name, PASS) for name in ("a", "b")]
+    outcomes = [replace(one.record.outcome, notes=notes) for one in rows]
+    noted = [
+        replace(one, record=replace(one.record, outcome=outcome)) for one, outcome in zip(rows, outcomes, strict=True)
+    ]
+    text = table.render(seen(run(*noted)), NOW)
+    assert "note: n0 (a, b)" in text
+    assert "note: report.json has 2 more notes." in text
+    assert "n11" not in text
