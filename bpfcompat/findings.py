@@ -22,6 +22,7 @@ _NEEDS_BTF = {"tracing", "lsm", "ext", "struct_ops"}
 """Types of programs that are attached by the kernel's BTF."""
 _REFUSED = {errno.EINVAL, errno.EOPNOTSUPP, 524, errno.ENOSYS}
 """524 is the kernel's own ENOTSUPP, which reaches programs by mistake."""
+_NAMES_AT_MOST = 12
 _NAMES = {524: "ENOTSUPP", errno.EOPNOTSUPP: "EOPNOTSUPP"}  # whose other name in Python is ENOTSUP
 _POISONED = re.compile(rf"invalid CO-RE relocation|unknown#{bpf.POISONED_CALL}")
 _RELOCATION = re.compile(r"\brelo #\d+|CO-RE relo")
@@ -269,7 +270,8 @@ def notes(found: Findings, validation: Validation) -> Iterator[str]:
     if alone := [
         program["name"] for program in found["programs"] if found["load_errno"] and program["load"] == "loaded"
     ]:
-        yield f"these programs load when they are alone: {', '.join(alone)}"
+        names = ", ".join(alone) if len(alone) <= _NAMES_AT_MOST else f"{len(alone)} of {len(found['programs'])}"
+        yield f"these programs load when they are alone: {names}"
     optional = {choice.name for choice in validation.programs if not choice.attach_required}
     for program in found["programs"]:
         if said := _program_note(program, found["kernel"]["lsm"], program["name"] in optional):

@@ -122,12 +122,14 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdout: int | IO[bytes] = subprocess.PIPE,
+    confined: bool = False,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program to its end and return its result with stderr, and stdout unless that goes elsewhere.
 
+    confined: it gets no privileges that it does not need to read files, and can get none.
     Raises BpfcompatError if it cannot start.
     """
-    child = start(argv, stdout=stdout, stderr=subprocess.PIPE, env=env, cwd=cwd)
+    child = start(argv, stdout=stdout, stderr=subprocess.PIPE, env=env, cwd=cwd, confined=confined)
     try:
         said, stderr = child.communicate()
     finally:

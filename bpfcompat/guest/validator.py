@@ -115,7 +115,7 @@ def check_object(path: Path, content: Path, validation: Validation, program: Pat
     BpfcompatError for a manifest that names what is not in it.
     """
     refuse_foreign(path, content)
-    result = processes.run([str(program), "--mode", "open", str(content)])
+    result = processes.run([str(program), "--mode", "open", str(content)], confined=True)
     said = [line for line in result.stderr.decode(errors="replace").splitlines() if line.strip()]
     try:
         found = findings.readable(result.stdout)

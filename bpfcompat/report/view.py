@@ -145,9 +145,9 @@ def _command(target: dict[str, Any]) -> dict[str, Any]:
     if "validator" not in target and target["functional"]["tests"]:
         only: dict[str, Any] = target["functional"]["tests"][0]
         return only
-    told = target.get("validator", {"mode": "validation", "stderr_tail": "", "duration_ms": 0})
+    told = target.get("validator", {"mode": "", "stderr_tail": "", "duration_ms": 0})
     return {
-        "command": f"validator --mode {told['mode']}", "expected_exit_code": 0, "exit_code": None,
+        "command": f"validator --mode {told['mode']}" if told["mode"] else "validator", "expected_exit_code": 0, "exit_code": None,
         "stderr_tail": told["stderr_tail"], "stdout_tail": "", "duration_ms": told["duration_ms"],
     }  # fmt: skip
 
