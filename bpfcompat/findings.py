@@ -63,6 +63,8 @@ def verdict(found: Findings, validation: Validation) -> Verdict:
 def _cause(found: Findings, validation: Validation) -> Cause | None:
     if found["load_errno"]:
         return _load_cause(found)
+    if cause := _variants_cause(found, validation):
+        return cause
     if validation.mode == "load_only":
         return None
     optional = {choice.name for choice in validation.programs if not choice.attach_required}
@@ -99,6 +101,25 @@ def _load_cause(found: Findings) -> Cause:
         return _program_cause(failed[0], found["kernel"], len(failed))
     reason = f"The object does not load ({_name(found['load_errno'])}), though each of its programs does alone."
     return Cause(Classification.UNKNOWN, "low", reason, "load")
+
+
+def _variants_cause(found: Findings, validation: Validation) -> Cause | None:
+    """Return why nothing of a group of variants can be used, if there is such a group."""
+    by_name = {program["name"]: program for program in found["programs"]}
+    groups: dict[str, list[Findings]] = {}
+    for variant in validation.variants:
+        groups.setdefault(variant.group, []).append(by_name[variant.program])
+    for name, programs in groups.items():
+        if not all(program["variant_lost"] for program in programs):
+            continue
+        tried = next((program for program in reversed(programs) if program["load"] == "failed"), None)
+        what = f"None of the variants of '{name}' can be used on this kernel"
+        if tried:
+            return _because(f"{what}. '{tried['name']}'", "load", _program_whys(tried, found["kernel"]))
+        return Cause(
+            Classification.VERIFIER_REJECTION, "medium", f"{what}: it has not the helpers that they need.", "load"
+        )
+    return None
 
 
 def _needs_btf(programs: list[Findings]) -> bool:

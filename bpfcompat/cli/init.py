@@ -14,7 +14,7 @@ PROJECT = """\
 # All keys: docs/bpfcompat.yaml.md. Paths are relative to this file.
 command: uname -r                # for instance: $BPFCOMPAT_BIN --self-test
 # binary: build/myloader         # $BPFCOMPAT_BIN in the guest; link it statically
-# artifact: build/probe.bpf.o    # $BPFCOMPAT_ARTIFACT in the guest
+# artifact: build/probe.bpf.o    # $BPFCOMPAT_ARTIFACT in the guest; without a command it is loaded and attached
 # files: [config.toml, data/]    # copied into the working directory
 matrix: quick                    # 5.10, 6.1 and the newest; or mvp, a file, or a list of your own
 timeout: 60s

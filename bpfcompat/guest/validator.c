@@ -75,6 +75,7 @@ struct map_result {
 	enum status create;    /* tried only where the object does not load */
 	int create_errno;
 	int fixup_errno;
+	int inner; /* of a map of maps: made once for all the times that the object is opened; 0 if it is not made */
 };
 
 struct option_list {
@@ -359,20 +360,15 @@ static uint32_t usual_entries(enum bpf_map_type type)
 	}
 }
 
-static int set_inner(struct bpf_map *map, const char *how)
+static int set_inner(struct bpf_map *map, const char *how, int *inner)
 {
 	unsigned int type, key_bytes, value_bytes, entries;
-	int inner, error;
 
 	if (sscanf(how, "%u,%u,%u,%u", &type, &key_bytes, &value_bytes, &entries) != 4)
 		die("%s is not TYPE,KEY BYTES,VALUE BYTES,ENTRIES", how);
-	inner = bpf_map_create((enum bpf_map_type)type, NULL, key_bytes, value_bytes, entries, NULL);
-	if (inner < 0)
-		return errno;
-	error = bpf_map__set_inner_map_fd(map, inner) ? errno : 0;
-	if (error)
-		close(inner);
-	return error;
+	if (*inner <= 0)
+		*inner = bpf_map_create((enum bpf_map_type)type, NULL, key_bytes, value_bytes, entries, NULL);
+	return *inner < 0 || bpf_map__set_inner_map_fd(map, *inner) ? errno : 0;
 }
 
 static void prepare_map(struct bpf_map *map, struct map_result *found)
@@ -388,7 +384,7 @@ static void prepare_map(struct bpf_map *map, struct map_result *found)
 	if (found->given != found->asked && bpf_map__set_max_entries(map, found->given))
 		found->fixup_errno = errno;
 	if (inner && strcmp(mode, "open"))
-		found->fixup_errno = set_inner(map, inner);
+		found->fixup_errno = set_inner(map, inner, &found->inner);
 }
 
 static struct bpf_object *open_object(void)

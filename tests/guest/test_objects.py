@@ -218,6 +218,11 @@ def test_a_manifest_says_what_a_loader_would_do(run, objects, tmp_path):
         "program_variants:\n"
         "  - {group: getpgid, programs: [{name: with_loop, probe: trial_load}, {name: without_loop}]}\n"
     )
+    (tmp_path / "none.yaml").write_text(
+        "program_variants:\n"
+        "  - {group: getpgid, programs: [{name: with_loop, probe: trial_load}]}\n"
+        "programs: [{name: without_loop, load: false}]\n"
+    )
     (tmp_path / "inner.yaml").write_text("maps: [{name: buffers, max_entries: cpus, inner_ringbuf_bytes: 65536}]\n")
     (tmp_path / "tail.yaml").write_text("probe_companions: [callee]\n")
     (tmp_path / "told.yaml").write_text(
@@ -229,6 +234,7 @@ def test_a_manifest_says_what_a_loader_would_do(run, objects, tmp_path):
     found = run(
         tried("helper", objects / "variants.bpf.o", tmp_path / "variants.yaml"),
         tried("trial", objects / "variants.bpf.o", tmp_path / "trial.yaml"),
+        tried("none", objects / "variants.bpf.o", tmp_path / "none.yaml"),
         tried("inner", objects / "inner.bpf.o", tmp_path / "inner.yaml"),
         tried("tail", objects / "tail_call.bpf.o", tmp_path / "tail.yaml"),
         tried("told", objects / "attach_kinds.bpf.o", tmp_path / "told.yaml"),
@@ -237,7 +243,13 @@ def test_a_manifest_says_what_a_loader_would_do(run, objects, tmp_path):
         tried("alone", objects / "several.bpf.o", None, "load_only"),
     )
     for (name, kernel), target in by_cell(found).items():
-        wanted = Status.FAIL if name == "alone" else Status.PASS
+        none = name == "none" and KERNELS[kernel] < (5, 17)
+        wanted = Status.FAIL if name == "alone" or none else Status.PASS
+        if none:
+            assert target.record.verdict.reason.startswith(
+                "None of the variants of 'getpgid' can be used on this kernel. 'with_loop'"
+            )
+            assert target.record.verdict.classification is VERIFIER
         assert target.record.verdict.status is wanted, (name, kernel, target.record.verdict.reason)
         programs = {one["name"]: one for one in target.record.outcome.findings["programs"]}
         if name in ("helper", "trial"):

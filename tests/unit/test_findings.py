@@ -6,7 +6,7 @@ import pytest
 
 from bpfcompat import findings
 from bpfcompat.model import Classification, Status
-from bpfcompat.validation import ProgramChoice, Validation
+from bpfcompat.validation import ProgramChoice, Validation, Variant
 
 KERNEL = {"btf": True, "tracefs": True, "lsm": "lockdown,selinux", "lockdown": "[none] integrity confidentiality"}
 
@@ -89,3 +89,10 @@ def test_what_is_no_document_is_said_to_be_none(data):
 
 def test_a_crash_of_libbpf_is_told_by_its_signal():
     assert findings.crash(findings.readable(b'{"libbpf":"v1.1","crashed":11}')) == "makes libbpf v1.1 crash (SIGSEGV)"
+
+
+def test_a_group_without_a_variant_that_can_be_used_fails():
+    said = found(program(load="skipped", variant_lost=True, wanted=False), load_errno=0)
+    verdict = findings.verdict(said, Validation(variants=(Variant("g", "p", 181),)))
+    assert verdict.status is Status.FAIL
+    assert "None of the variants of 'g' can be used on this kernel: it has not the helpers" in verdict.reason
