@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -401,3 +402,9 @@ def test_a_project_mixes_commands_and_objects(tmp_path, objects):
         ["bpfcompat", "explain", "a/object"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert "would not run" in explained.stdout
+    other = shutil.copytree(tmp_path, tmp_path.with_name("other"), ignore=shutil.ignore_patterns(".bpfcompat"))
+    subprocess.run(["bpfcompat", "cache", "export", other / "v.tar.gz"], cwd=tmp_path, check=True)
+    subprocess.run(["bpfcompat", "cache", "import", "v.tar.gz"], cwd=other, check=True)
+    taken = subprocess.run(["bpfcompat", "run"], cwd=other, capture_output=True, text=True, check=False)
+    assert taken.returncode == 2
+    assert "nothing booted" in taken.stdout
