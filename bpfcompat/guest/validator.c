@@ -690,12 +690,17 @@ static int cgroup(void)
 	return fd;
 }
 
+/* Attaches a program to the ingress of an interface by tc's own filter, or as its section says by a link (tcx). */
 static bool attach_to_traffic(struct bpf_program *program)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)interface(), .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = bpf_program__fd(program));
-	int error = bpf_tc_hook_create(&hook);
+	int error;
 
+	/* By the section's name: libbpf 1.3 and newer have the same attach type for tc/, which old kernels take. */
+	if (!strncmp(bpf_program__section_name(program), "tcx/", 4)) /* the link is gone with this process */
+		return bpf_link_create(bpf_program__fd(program), hook.ifindex, bpf_program__expected_attach_type(program), NULL) >= 0;
+	error = bpf_tc_hook_create(&hook);
 	if (error && error != -EEXIST) {
 		errno = -error;
 		return false;
@@ -785,7 +790,7 @@ static void attach(struct bpf_program *program, struct program_result *found, st
 	if (told) {
 		*link = attach_as_told(program, told);
 		attached = *link;
-	} else if (bpf_program__type(program) == BPF_PROG_TYPE_SCHED_CLS) {
+	} else if (bpf_program__type(program) == BPF_PROG_TYPE_SCHED_CLS && strncmp(bpf_program__section_name(program), "netkit/", 7)) {
 		attached = attach_to_traffic(program);
 	} else {
 		found->attach_why = attach_link(program, link);
