@@ -69,7 +69,8 @@ def _boot(profile: Profile, progress: Progress) -> dict[str, Any]:
             Project((check,), Matrix((profile,)), Path(folder)), cache=host.cache_folder(), notice=progress.notice
         )
         try:
-            (target,) = engine.run(session, progress).targets
+            with progress.doing(f"asking {profile.id} what it can do"):
+                (target,) = engine.run(session).targets
         finally:
             session.close()
         verdict, evidence = target.record.verdict, target.record.evidence
