@@ -29,10 +29,10 @@ def is_live(stream: TextIO) -> bool:
 def render(total: int, ended: int, doing: tuple[str, ...], width: int) -> str:
     """Return the line that says how far a run is.
 
-    total, ended: jobs.
+    total, ended: jobs; 0 where they are not counted.
     width: of the terminal, in columns.
     """
-    line = f"[{ended}/{total}] {', '.join(doing)}"
+    line = f"{f'[{ended}/{total}] ' if total else ''}{', '.join(doing)}"
     return line if len(line) < width else f"{line[: width - 2]}…"
 
 
