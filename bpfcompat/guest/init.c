@@ -77,7 +77,6 @@ static struct stream out, err; /* set up at run time: initialised, their megabyt
 static int control = -1;
 static char nonce[NONCE_SIZE] = "0";
 static struct utsname kernel;
-static char payload_device[300];       /* where the payload's disk is; empty if this kernel has no disks */
 static const char *command_root = ""; /* NEW_ROOT, if the project has a userland of its own */
 
 struct job {
@@ -610,9 +609,6 @@ static void mount_system(void)
 			stop_machine();
 		}
 	}
-	/* Looked up before the guest is saved: asking each disk for its serial number takes 12 ms of an emulated run. */
-	if (!find_disk("payload", payload_device, sizeof(payload_device)))
-		*payload_device = 0;
 	link_tree(TOOLS_ROOT "/root", ""); /* beside it stands the lost+found of every ext4 */
 	if (access(ROOTFS "/lost+found", F_OK) == 0)
 		mount_rootfs();
@@ -620,9 +616,10 @@ static void mount_system(void)
 
 static void mount_payload(void)
 {
+	char device[300];
 	int fd;
 
-	if (!*payload_device) {
+	if (!find_disk("payload", device, sizeof(device))) {
 		/* For a kernel without disks it came in the initramfs, with the lost+found of the disk that it would have been. */
 		if (access(PAYLOAD_ROOT "/lost+found", F_OK) < 0)
 			refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
@@ -630,14 +627,14 @@ static void mount_payload(void)
 		link_tree(PAYLOAD_ROOT "/root", "");
 		return;
 	}
-	fd = open(payload_device, O_RDONLY | O_CLOEXEC);
+	fd = open(device, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		refuse("%s cannot be opened: %s", payload_device, strerror(errno));
+		refuse("%s cannot be opened: %s", device, strerror(errno));
 	/* After a restore the block cache still holds the disk that the guest was saved with. */
 	ioctl(fd, BLKFLSBUF, 0);
 	close(fd);
 	mkdir(PAYLOAD_ROOT, 0755);
-	if (!mount_disk(payload_device, PAYLOAD_ROOT))
+	if (!mount_disk(device, PAYLOAD_ROOT))
 		refuse("the payload disk cannot be mounted: %s", strerror(errno));
 	copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
 	if (*command_root && !show(PAYLOAD_ROOT, PAYLOAD_ROOT))
