@@ -70,7 +70,7 @@ def _prepare(folder: Path) -> tuple[Path, Path] | None:
     fetched = apt.fetch(Asked(KERNEL, Profile("full-6.1", f"apt:{KERNEL}"), host.cache_folder(), tree))
     assert fetched.modules
     root = next(parent for parent in fetched.modules.parents if (parent / "lib" / "modules").is_dir())
-    subprocess.run(["/usr/sbin/depmod", "-b", root, fetched.modules.parent.name], check=True)
+    subprocess.run(["/usr/sbin/depmod", "-b", root, fetched.modules.name], check=True)
     return environment / "bin" / "vng", fetched.image
 
 

@@ -221,8 +221,9 @@ def boot_images(folder: Path, repeat: int) -> list[Row]:
 
 def link_kernels(cache: Path) -> None:
     """Give a new cache the kernels of the user's, so that only what is made of them is missing."""
+    cache.mkdir()
     for name in ("kernels", "pins"):
-        shutil.copytree(host.cache_folder() / name, cache / name, copy_function=shutil.copyfile)
+        (cache / name).symlink_to(host.cache_folder() / name)
 
 
 def empty_cache(folder: Path, repeat: int) -> list[Row]:

@@ -7,6 +7,7 @@ the name of exactly what was fetched as `version`; and `resolve(asked: Asked) ->
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from dataclasses import dataclass
@@ -28,9 +29,10 @@ class Asked:
     """Empty, to work in; it is gone afterwards."""
 
 
-def names() -> list[str]:
+@functools.cache
+def names() -> tuple[str, ...]:
     """Return the kinds of sources that there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 def load(name: str) -> ModuleType:
