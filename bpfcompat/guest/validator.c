@@ -90,6 +90,7 @@ static struct map_result maps[MAPS_AT_MOST];
 static struct bpf_link *links[PROGRAMS_AT_MOST];
 static char *log_buffer;
 static char said[1024]; /* libbpf's latest words */
+static bool alone;      /* one program is loaded alone: what libbpf says of the object then was said before */
 static struct btf *kernel_btf;
 static int kernel_btf_errno;
 static int traffic_hook_index; /* the interface whose clsact hook has a program of ours */
@@ -482,7 +483,7 @@ static int hear(enum libbpf_print_level level, const char *format, va_list argum
 	}
 	if (used + length < sizeof(said))
 		memcpy(said + used, line, length + 1);
-	return vfprintf(stderr, format, arguments);
+	return alone ? 0 : vfprintf(stderr, format, arguments);
 }
 
 /* Loads one program of the object alone, or with those that it cannot do without. */
@@ -490,7 +491,7 @@ static void load_alone(size_t wanted)
 {
 	struct bpf_object *object = open_object();
 	struct program_result *found = &programs[wanted];
-	struct bpf_program *program, *alone = NULL;
+	struct bpf_program *program, *tried = NULL;
 	size_t index = 0;
 
 	if (!object)
@@ -499,19 +500,21 @@ static void load_alone(size_t wanted)
 		bool chosen = index++ == wanted;
 
 		if (chosen)
-			alone = program;
+			tried = program;
 		bpf_program__set_autoload(program, chosen || is_companion(bpf_program__name(program)));
 	}
 	log_buffer[0] = said[0] = 0;
-	bpf_program__set_log_buf(alone, log_buffer, LOG_SIZE);
+	bpf_program__set_log_buf(tried, log_buffer, LOG_SIZE);
+	alone = true;
 	found->load_errno = bpf_object__load(object) ? errno : 0;
+	alone = false;
 	found->load = found->load_errno ? FAILED : DONE;
 	if (found->load_errno) {
 		keep_log(found);
 		found->said = strdup(said);
-		inspect_instructions(alone, found);
+		inspect_instructions(tried, found);
 		if (found->log_length)
-			fprintf(stderr, "validator: '%s', loaded alone:\n%s", bpf_program__name(alone), found->log);
+			fprintf(stderr, "validator: '%s', loaded alone:\n%s", bpf_program__name(tried), found->log);
 	}
 	bpf_object__close(object);
 }
