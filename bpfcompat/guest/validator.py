@@ -56,27 +56,19 @@ def compile_validator(target: Path) -> None:
     """Compile validator.c to a static program; raises BpfcompatError with the compiler's words."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # libelf from 0.189 on can be built with zstd, and then a static link needs it, too.
-    zstd = ["-lzstd"] if any((folder / "libzstd.a").is_file() for folder in (library("elf").parent,)) else []
+    zstd = ["-lzstd"] if (library("elf").parent / "libzstd.a").is_file() else []
     prefix = _prefix()
     headers = [f"-I{prefix / folder}" for folder in ("include", "usr/include")] if prefix else []
     with tempfile.TemporaryDirectory(prefix=".validator.", dir=target.parent) as folder:
         built = Path(folder) / "validator"
         processes.check(
             [
-                host.program("gcc"),
-                *FLAGS,
-                *headers,
-                "-o",
-                str(built),
-                str(SOURCE),
-                str(library("bpf")),
-                "-lelf",
-                "-lz",
-                *zstd,
+                host.program("gcc"), *FLAGS, *headers, "-o", str(built), str(SOURCE), str(library("bpf")),
+                "-lelf", "-lz", *zstd,
             ],
             doing="compiling the validator of objects",
             hint=_HINT,
-        )
+        )  # fmt: skip
         built.replace(target)
 
 
