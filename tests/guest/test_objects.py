@@ -209,57 +209,56 @@ def test_objects_and_their_own_loader_agree_on_every_kernel(run, objects, tmp_pa
             ), (kernel, object_.name)
 
 
-def test_a_manifest_says_what_a_loader_would_do(run, objects, tmp_path):
-    (tmp_path / "variants.yaml").write_text(
-        "program_variants:\n"
-        "  - group: getpgid\n"
-        "    programs: [{name: with_loop, requires_helper: bpf_loop}, {name: without_loop}]\n"
-    )
-    (tmp_path / "trial.yaml").write_text(
-        "program_variants:\n"
-        "  - {group: getpgid, programs: [{name: with_loop, probe: trial_load}, {name: without_loop}]}\n"
-    )
-    (tmp_path / "none.yaml").write_text(
-        "program_variants:\n"
-        "  - {group: getpgid, programs: [{name: with_loop, probe: trial_load}]}\n"
-        "programs: [{name: without_loop, load: false}]\n"
-    )
-    (tmp_path / "inner.yaml").write_text("maps: [{name: buffers, max_entries: cpus, inner_ringbuf_bytes: 65536}]\n")
-    (tmp_path / "tail.yaml").write_text("probe_companions: [callee]\n")
-    (tmp_path / "told.yaml").write_text(
+ONE_GETPGID = "program_variants: [{group: getpgid, programs: [%s]}]\n"
+MANIFESTS = {
+    "helper": ("variants", ONE_GETPGID % "{name: with_loop, requires_helper: bpf_loop}, {name: without_loop}"),
+    "trial": ("variants", ONE_GETPGID % "{name: with_loop, probe: trial_load}, {name: without_loop}"),
+    "none": (
+        "variants",
+        ONE_GETPGID % "{name: with_loop, probe: trial_load}" + "programs: [{name: without_loop, load: false}]\n",
+    ),
+    "inner": ("inner", "maps: [{name: buffers, max_entries: cpus, inner_ringbuf_bytes: 65536}]\n"),
+    "tail": ("tail_call", "probe_companions: [callee]\n"),
+    "told": (
+        "attach_kinds",
         "programs:\n"
         "  - {name: without_target, attach: {kind: kprobe, symbol: vfs_open}}\n"
-        "  - {name: on_socket, section: socket, type: socket_filter}\n"
-    )
-    (tmp_path / "optional.yaml").write_text("programs: [{name: on_absent, attach: {required: false}}]\n")
+        "  - {name: on_socket, section: socket, type: socket_filter}\n",
+    ),
+    "optional": ("tracepoint_absent", "programs: [{name: on_absent, attach: {required: false}}]\n"),
+}
+
+
+def test_a_manifest_says_what_a_loader_would_do(run, objects, tmp_path):
+    checks = []
+    for name, (object_, text) in MANIFESTS.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+        checks.append(tried(name, objects / f"{object_}.bpf.o", tmp_path / f"{name}.yaml"))
     found = run(
-        tried("helper", objects / "variants.bpf.o", tmp_path / "variants.yaml"),
-        tried("trial", objects / "variants.bpf.o", tmp_path / "trial.yaml"),
-        tried("none", objects / "variants.bpf.o", tmp_path / "none.yaml"),
-        tried("inner", objects / "inner.bpf.o", tmp_path / "inner.yaml"),
-        tried("tail", objects / "tail_call.bpf.o", tmp_path / "tail.yaml"),
-        tried("told", objects / "attach_kinds.bpf.o", tmp_path / "told.yaml"),
-        tried("optional", objects / "tracepoint_absent.bpf.o", tmp_path / "optional.yaml"),
+        *checks,
         tried("load-only", objects / "tracepoint_absent.bpf.o", None, "load_only"),
         tried("alone", objects / "several.bpf.o", None, "load_only"),
     )
     for (name, kernel), target in by_cell(found).items():
+        verdict, notes = target.record.verdict, target.record.outcome.notes
         none = name == "none" and KERNELS[kernel] < (5, 17)
-        wanted = Status.FAIL if name == "alone" or none else Status.PASS
-        if none:
-            assert target.record.verdict.reason.startswith(
-                "None of the variants of 'getpgid' can be used on this kernel. 'with_loop'"
-            )
-            assert target.record.verdict.classification is VERIFIER
-        assert target.record.verdict.status is wanted, (name, kernel, target.record.verdict.reason)
+        assert verdict.status is (Status.FAIL if name == "alone" or none else Status.PASS), (
+            name,
+            kernel,
+            verdict.reason,
+        )
         programs = {one["name"]: one for one in target.record.outcome.findings["programs"]}
+        if none:
+            words = "None of the variants of 'getpgid' can be used on this kernel. 'with_loop'"
+            assert verdict.reason.startswith(words)
+            assert verdict.classification is VERIFIER
         if name in ("helper", "trial"):
             chosen = "with_loop" if KERNELS[kernel] >= (5, 17) else "without_loop"
             assert [one for one in programs if programs[one]["attach"] == "attached"] == [chosen]
         if name == "told":
             assert programs["without_target"]["attach"] == "attached"
         if name == "optional":
-            assert any("which the manifest allows" in note for note in target.record.outcome.notes)
+            assert any("which the manifest allows" in note for note in notes)
         if name == "load-only":
             assert programs["on_absent"]["attach"] == "skipped"
 
