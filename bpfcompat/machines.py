@@ -181,8 +181,8 @@ class Machines:
 
     def pack_rootfs(self) -> None:
         """Make that disk; raises BpfcompatError, OSError."""
-        if self._project.rootfs and self.rootfs_disk:
-            rootfs.pack(self._project.rootfs, self.rootfs_disk)
+        if self._project.rootfs and self.rootfs:
+            rootfs.pack(self._project.rootfs, self.rootfs, self.cache)
 
     # ---- validator ----
 

@@ -557,14 +557,13 @@ static void make_folders(const char *path)
 static bool show(const char *from, const char *to)
 {
 	char target[4096];
-	int file;
+	struct stat status;
 
 	snprintf(target, sizeof(target), NEW_ROOT "%s", to);
 	make_folders(target);
-	if (strcmp(from, "/bin/bash") == 0) {
+	if (stat(from, &status) == 0 && S_ISREG(status.st_mode)) { /* a file is shown on a file */
 		rmdir(target);
-		file = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-		close(file);
+		close(open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
 	}
 	return mount(from, target, NULL, MS_BIND | MS_REC, NULL) == 0;
 }

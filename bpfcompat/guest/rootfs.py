@@ -128,8 +128,9 @@ def _of_archive(source: Path) -> Rootfs:
     return Rootfs(digest.of_json([FORMAT, digest.of_file(source)]), {**parents, **files})
 
 
-def pack(source: Path, image: Path) -> None:
-    """Make the disk; raises BpfcompatError, OSError."""
+def pack(source: Path, rootfs: Rootfs, cache: Path) -> None:
+    """Make the disk; raises BpfcompatError, also if what it is made of is not what was found any more, and OSError."""
+    image = disk_path(cache, rootfs)
     image.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".rootfs.", dir=image.parent) as name:
         tree = source
@@ -143,4 +144,6 @@ def pack(source: Path, image: Path) -> None:
                 hint="write it again with `tar -cf`, or `docker export`",
             )
         disk.make(tree, Path(name) / "disk", _MIB)
+        if find(source, cache).identity != rootfs.identity:
+            raise BpfcompatError(f"guest.rootfs: {source} changed while it was packed.", "run again")
         (Path(name) / "disk").replace(image)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import engine
+from bpfcompat import disk, engine
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import libraries, preflight, rootfs
 from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
@@ -126,3 +126,17 @@ def test_a_kernel_without_disks_says_that_it_cannot(tmp_path, userland, kernel):
         session.close()
     assert target.record.verdict.classification is Classification.KERNEL_UNAVAILABLE
     assert "it cannot run on guest.rootfs" in target.record.verdict.reason
+
+
+def test_a_userland_that_changes_while_it_is_packed_is_not_kept_under_another_s_name(userland, tmp_path, monkeypatch):
+    tree, real = shutil.copytree(userland, tmp_path / "tree", symlinks=True), disk.make
+    found = rootfs.find(tree, tmp_path / "cache")
+
+    def make(*arguments):
+        real(*arguments)
+        (tree / "etc" / "marker").write_text("changed\n")
+
+    monkeypatch.setattr(disk, "make", make)
+    with pytest.raises(BpfcompatError, match="changed while it was packed"):
+        rootfs.pack(tree, found, tmp_path / "cache")
+    assert not rootfs.disk_path(tmp_path / "cache", found).exists()
