@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from bpfcompat import document, host, manifest, matrix, schema
 from bpfcompat.document import Document, Location
-from bpfcompat.errors import BpfcompatError
+from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Check, Expectation, Matrix, Project
 from bpfcompat.validation import Validation
 
@@ -74,10 +73,9 @@ def refuse_unknown_profiles(checks: Iterable[Check], kernels: Matrix) -> None:
     """Raise BpfcompatError for a profile that a manifest requires and the matrix does not have."""
     known = [profile.id for profile in kernels.profiles]
     for name in (name for check in checks for name in check.required_profiles if name not in known):
-        close = difflib.get_close_matches(name, known, n=1)
         raise BpfcompatError(
             f"the manifest requires the profile '{name}', which the matrix does not have.",
-            f"did you mean '{close[0]}'?" if close else f"the profiles are: {', '.join(known[:20])}",
+            did_you_mean(name, known, f"the profiles are: {', '.join(known[:20])}"),
         )
 
 

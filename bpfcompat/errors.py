@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from bpfcompat.model import Classification, Outcome, OutcomeKind
 
 
@@ -31,3 +34,12 @@ class NoVerdict(BpfcompatError):  # noqa: N818 - it is the answer "we do not kno
     def outcome(self) -> Outcome:
         """Return the outcome of a job that came to this."""
         return Outcome(OutcomeKind.NO_VERDICT, str(self), self.classification)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the hint for a name that is not among those that are known: the one that it is closest to, if any is.
+
+    otherwise: the hint where none is close.
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean '{close[0]}'?" if close else otherwise

@@ -9,7 +9,7 @@ from typing import Any
 
 from bpfcompat import bpf, document, matrix, schema
 from bpfcompat.document import Document, Location
-from bpfcompat.errors import BpfcompatError
+from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.guest import VALIDATOR
 from bpfcompat.validation import FunctionalTest, MapFixup, ProgramChoice, Validation, Variant
 
@@ -121,12 +121,9 @@ def _variants(read: Document) -> Iterator[Variant]:
 
 
 def _number(read: Document, table: dict[int, tuple[str, str]], name: str, here: Location, kind: str) -> int:
-    import difflib
-
     found = bpf.number_of(table, name)
     if found is None:
-        close = difflib.get_close_matches(name, [known for known, _ in table.values()], n=1)
-        hint = f"did you mean '{close[0]}'?" if close else "`bpftool feature probe` lists the names"
+        hint = did_you_mean(name, (known for known, _ in table.values()), "`bpftool feature probe` lists the names")
         raise BpfcompatError(f"{read.where(here)}: there is no {kind} '{name}'.", hint)
     return found
 

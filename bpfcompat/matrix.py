@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from bpfcompat import document, kernels, schema
 from bpfcompat.document import Document, Location
-from bpfcompat.errors import BpfcompatError
+from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Matrix, Profile
 
 SHIPPED = Path(__file__).parent / "matrices"
@@ -27,10 +26,9 @@ def load(where: str, base: Path) -> Matrix:
     shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
     path = shipped.get(where, base / where)
     if not path.is_file():
-        close = difflib.get_close_matches(where, shipped, n=1)
         raise BpfcompatError(
             f"there is no matrix '{where}': no such file, and the shipped ones are {', '.join(shipped)}.",
-            f"did you mean '{close[0]}'?" if close else f"use `matrix: {next(iter(shipped))}`, or write the file",
+            did_you_mean(where, shipped, f"use `matrix: {next(iter(shipped))}`, or write the file"),
         )
     read = document.read(path)
     if not isinstance(read.value, dict):
@@ -97,10 +95,9 @@ def _from_catalogue(wanted: str, where: str) -> dict[str, Any]:
     }
     if wanted in catalogue:
         return {"kernel": catalogue[wanted]["kernel"]}
-    close = difflib.get_close_matches(wanted, catalogue, n=1)
     raise BpfcompatError(
         f"{where}: the profile '{wanted}' names no kernel, and the shipped matrices do not know it.",
-        f"did you mean '{close[0]}'?" if close else "add a line `kernel: apt:bookworm/linux-image-cloud-amd64`",
+        did_you_mean(wanted, catalogue, "add a line `kernel: apt:bookworm/linux-image-cloud-amd64`"),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bpfcompat import atomic, digest, host
 from bpfcompat.document import Document
-from bpfcompat.errors import BpfcompatError
+from bpfcompat.errors import BpfcompatError, did_you_mean
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -148,6 +147,5 @@ def _unknown_key(document: Document, error: ValidationError) -> BpfcompatError:
     known = sorted(schema["properties"])
     unknown = next(key for key in instance if key not in schema["properties"])
     where = document.where((*error.absolute_path, unknown))
-    close = difflib.get_close_matches(str(unknown), known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"the keys here are: {', '.join(known)}"
+    hint = did_you_mean(str(unknown), known, f"the keys here are: {', '.join(known)}")
     return BpfcompatError(f"{where}: unknown key '{unknown}'.", hint)

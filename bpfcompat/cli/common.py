@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import fnmatch
 import math
 import sys
@@ -13,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat import matrix
-from bpfcompat.errors import BpfcompatError
+from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Project
 
 
@@ -58,8 +57,7 @@ def matching(names: Iterable[str], pattern: str) -> list[str]:
         name for name in known if any(fnmatch.fnmatchcase(part, pattern) for part in (name, name.partition("/")[0]))
     ]
     if not found:
-        close = difflib.get_close_matches(pattern, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known[:20]) or 'none yet'}"
+        hint = did_you_mean(pattern, known, f"there are: {', '.join(known[:20]) or 'none yet'}")
         raise BpfcompatError(f"no job is named '{pattern}'.", hint)
     return found
 

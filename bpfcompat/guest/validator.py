@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import struct
@@ -10,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bpfcompat import digest, findings, host, processes
-from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.errors import BpfcompatError, NoVerdict, did_you_mean
 from bpfcompat.model import Classification
 from bpfcompat.validation import Validation
 
@@ -144,8 +143,7 @@ def _check_names(path: Path, found: findings.Findings, validation: Validation) -
     ):
         for name in names:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean '{close[0]}'?" if close else f"it has: {', '.join(known[:20]) or 'none'}"
+                hint = did_you_mean(name, known, f"it has: {', '.join(known[:20]) or 'none'}")
                 raise BpfcompatError(f"the manifest names a {kind} '{name}', which {path} does not have.", hint)
     for choice in validation.programs:
         if choice.section and choice.section != sections[choice.name]:
