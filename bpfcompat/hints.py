@@ -11,6 +11,7 @@ from bpfcompat.model import Features, Record, Status
 _AT_MOST = 6
 """Names in one sentence: the oldest first, because what is not there at all is told by its release."""
 _MAP_REFUSED = r"map '([^'\n]+)': failed to create(?: map)?: (?:Invalid argument|-EINVAL|Operation not supported)"
+_MEMLOCK = r"RLIMIT_MEMLOCK|MEMLOCK.*Operation not permitted"
 _NOT_ATTACHED = r"prog '([^'\n]+)': failed to attach: (?:Operation not supported|Invalid argument)"
 
 _STDERR = (
@@ -82,9 +83,16 @@ def of(record: Record, features: Features | None = None) -> tuple[str, ...]:
         for pattern, sentence in rules:
             if match := re.search(pattern, text):
                 found.append(sentence.format(*(part for part in match.groups() if part is not None)))
-    if features and record.outcome.findings is None:  # where the validator looked, it has looked better
+    if features and needs_features(record):
         found += _lacking(stderr, features)
     return tuple(dict.fromkeys(found))
+
+
+def needs_features(record: Record) -> bool:
+    """Tell whether what its kernel offers would add to a record's hints; where the validator looked, it has looked better."""
+    if record.verdict.status is Status.PASS or record.outcome.findings is not None:
+        return False
+    return any(re.search(pattern, record.outcome.stderr.tail) for pattern in (_MAP_REFUSED, _NOT_ATTACHED, _MEMLOCK))
 
 
 def _helpers(stderr: str) -> list[str]:
@@ -110,5 +118,5 @@ def _lacking(stderr: str, features: Features) -> Iterator[str]:
         if missing and re.search(pattern, stderr):
             more = f" and {len(missing) - _AT_MOST} newer ones" if len(missing) > _AT_MOST else ""
             yield f"This kernel {what} {', '.join(missing[:_AT_MOST])}{more}."
-    if features.charges_memlock and re.search(r"RLIMIT_MEMLOCK|MEMLOCK.*Operation not permitted", stderr):
+    if features.charges_memlock and re.search(_MEMLOCK, stderr):
         yield "This kernel charges BPF memory to RLIMIT_MEMLOCK (until Linux 5.11), which the loader may have lowered."

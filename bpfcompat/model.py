@@ -337,4 +337,4 @@ class Run:
     """Why it is not kvm."""
     boot: str = ""
     features: dict[str, Features] = field(default_factory=dict)
-    """What the kernels offer on which something did not pass, by the profile's id."""
+    """What kernels offer, by the profile's id, where hints need it."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bpfcompat import host, jobs, processes, verdict
+from bpfcompat import hints, host, jobs, processes, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import payload, tools
 from bpfcompat.kernels import features
@@ -166,7 +166,7 @@ class Session:
         self.machines.accelerator()
         for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox", *tools.NAMES):
             host.program(name)
-        if self.machines.rootfs is not None:
+        if self.machines.rootfs and self.project.rootfs and self.project.rootfs.is_file():
             host.program("tar")
         if any(check.validation for check in self.project.checks):
             self.machines.build_validator()
@@ -345,8 +345,8 @@ class Session:
         )
 
     def _features(self, targets: tuple[Target, ...]) -> dict[str, Features]:
-        """Return what the kernels offer on which something failed: hints are made of it."""
-        failed = {one.job.profile.id: one.job.profile for one in targets if one.record.verdict.status is Status.FAIL}
+        """Return what the kernels offer on which something failed in a way that hints need it for."""
+        failed = {one.job.profile.id: one.job.profile for one in targets if hints.needs_features(one.record)}
         known = {name: self.machines.kernel(profile) for name, profile in failed.items()}
         found = {name: features.of(kernel) for name, kernel in known.items() if kernel}
         return {name: one for name, one in found.items() if one}
