@@ -67,7 +67,7 @@ def _cause(found: Findings, validation: Validation) -> Cause | None:
         return cause
     if validation.mode == "load_only":
         return None
-    optional = {choice.name for choice in validation.programs if not choice.attach_required}
+    optional = validation.may_stay_unattached
     for program in found["programs"]:
         if program["attach"] == "failed" and program["name"] not in optional:
             return _attach_cause(program, found["kernel"])
@@ -271,7 +271,7 @@ def attach_status(found: Findings, validation: Validation) -> str:
     """Return pass, fail, or skipped where nothing was attached."""
     if found["load_errno"] or validation.mode == "load_only":
         return "skipped"
-    optional = {choice.name for choice in validation.programs if not choice.attach_required}
+    optional = validation.may_stay_unattached
     ways = {program["attach"] for program in found["programs"] if program["name"] not in optional}
     return "fail" if "failed" in ways else "pass" if "attached" in ways else "skipped"
 
@@ -293,7 +293,7 @@ def notes(found: Findings, validation: Validation) -> Iterator[str]:
     ]:
         names = ", ".join(alone) if len(alone) <= _NAMES_AT_MOST else f"{len(alone)} of {len(found['programs'])}"
         yield f"these programs load when they are alone: {names}"
-    optional = {choice.name for choice in validation.programs if not choice.attach_required}
+    optional = validation.may_stay_unattached
     for program in found["programs"]:
         if said := _program_note(program, found["kernel"]["lsm"], program["name"] in optional):
             yield f"program '{program['name']}' {said}"

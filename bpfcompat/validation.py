@@ -69,3 +69,8 @@ class Validation:
     companions: tuple[str, ...] = ()
     """Programs that have to be loaded with any other that is loaded alone."""
     tests: tuple[FunctionalTest, ...] = ()
+
+    @property
+    def may_stay_unattached(self) -> frozenset[str]:
+        """The names of the programs whose failure to attach does not count."""
+        return frozenset(choice.name for choice in self.programs if not choice.attach_required)

@@ -353,7 +353,6 @@ static uint32_t usual_entries(enum bpf_map_type type)
 	case BPF_MAP_TYPE_LPM_TRIE:
 	case BPF_MAP_TYPE_QUEUE:
 	case BPF_MAP_TYPE_STACK:
-		return 1024;
 	case BPF_MAP_TYPE_BLOOM_FILTER:
 		return 1024;
 	default:

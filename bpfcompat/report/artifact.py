@@ -14,7 +14,7 @@ def fields(outcome: Outcome, validation: Validation | None) -> dict[str, Any]:
     found = outcome.findings
     if validation is None or found is None:
         return {"validation": {"load_status": "skipped"}}
-    optional = {choice.name for choice in validation.programs if not choice.attach_required}
+    optional = validation.may_stay_unattached
     return {
         "validation": {
             "load_status": findings.load_status(found),
