@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from bench import peers, scenes
 from bench.measure import Row
-from bpfcompat import host
+from bpfcompat.system import host
 
 
 def main() -> int:

@@ -18,10 +18,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bpfcompat import engine, findings, host, matrix
 from bpfcompat.guest import validator
 from bpfcompat.model import Check, Matrix, Project
-from bpfcompat.session import Options, Session
+from bpfcompat.project import matrix
+from bpfcompat.system import host
+from bpfcompat.verdict import findings
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Options, Session
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "build" / "fuzz"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.measure import Row, in_turns, run
 from bench.scenes import changed_loader, tool, write_project
-from bpfcompat import host
 from bpfcompat.kernels.sources import Asked, apt
 from bpfcompat.model import Profile
+from bpfcompat.system import host
 
 KERNEL = "bookworm/linux-image-amd64"
 """Debian's full 6.1: virtme-ng needs 9p, which the cloud kernels do not have."""

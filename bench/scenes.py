@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.measure import TOOL, Row, in_turns, right, run
-from bpfcompat import bootimage, host, matrix, qemu
-from bpfcompat.machine import Guest
-from bpfcompat.machines import Machines
 from bpfcompat.model import Check, Matrix, Profile, Project
-from bpfcompat.qmp import Monitor
+from bpfcompat.project import matrix
+from bpfcompat.system import host
+from bpfcompat.vm import bootimage, qemu
+from bpfcompat.vm.machine import Guest
+from bpfcompat.vm.qmp import Monitor
+from bpfcompat.workflow.machines import Machines
 
 LOADER = Path(__file__).parents[1] / "examples" / "ringbuf" / "build" / "loader"
 MVP = matrix.load("mvp", Path()).profiles

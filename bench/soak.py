@@ -19,10 +19,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bpfcompat import bootimage, engine, host, matrix
 from bpfcompat.model import Matrix, Project, Record
-from bpfcompat.session import Options, Session
-from bpfcompat.store import VerdictStore
+from bpfcompat.project import matrix
+from bpfcompat.records.store import VerdictStore
+from bpfcompat.system import host
+from bpfcompat.vm import bootimage
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Options, Session
 from tests.conformance.cases import CASES, HANG
 
 KERNELS = ("debian-11-5.10", "debian-12-6.1", "debian-13-backports")

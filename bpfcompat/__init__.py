@@ -10,9 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpfcompat.config import load_project
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.jobs import plan
 from bpfcompat.model import (
     Check,
     Expectation,
@@ -27,9 +25,11 @@ from bpfcompat.model import (
     Target,
     Verdict,
 )
+from bpfcompat.project.config import load_project
+from bpfcompat.workflow.jobs import plan
 
 if TYPE_CHECKING:
-    from bpfcompat.session import Options
+    from bpfcompat.workflow.session import Options
 
 __all__ = [
     "BpfcompatError", "Check", "Expectation", "Job", "Matrix", "Outcome", "Profile", "Project", "Record", "Run", "Status",
@@ -44,9 +44,10 @@ def run(project: Project, options: Options | None = None, cache: Path | None = N
     cache: the folder for kernels and guests; None means the user's.
     Raises BpfcompatError for a mistake in the inputs, before anything boots.
     """
-    from bpfcompat import engine, processes
-    from bpfcompat.session import Options as Defaults
-    from bpfcompat.session import Session
+    from bpfcompat.system import processes
+    from bpfcompat.workflow import engine
+    from bpfcompat.workflow.session import Options as Defaults
+    from bpfcompat.workflow.session import Session
 
     session = Session(project, options or Defaults(), cache)
     try:

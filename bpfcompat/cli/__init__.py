@@ -7,8 +7,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from bpfcompat import processes
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.system import processes
 
 VERBS = {
     "init": "write a first bpfcompat.yaml and dodo.py into this folder",

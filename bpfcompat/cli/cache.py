@@ -8,13 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-from bpfcompat import bootimage, host
 from bpfcompat.cli import common
-from bpfcompat.config import WORKDIR_NAME
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.kernels import store
+from bpfcompat.project.config import WORKDIR_NAME
+from bpfcompat.records.store import VerdictStore
 from bpfcompat.report.text import plain
-from bpfcompat.store import VerdictStore
+from bpfcompat.system import host
+from bpfcompat.vm import bootimage
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +69,7 @@ def _days(number: int) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from bpfcompat import transfer
+    from bpfcompat.workflow import transfer
 
     verdicts = VerdictStore(options.workdir.absolute())
     target = common.writable(options.file, "cache export")
@@ -85,7 +86,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from bpfcompat import transfer
+    from bpfcompat.workflow import transfer
 
     found = transfer.take(VerdictStore(options.workdir.absolute()), options.file)
     known = f"; {found.known} were known here already" if found.known else ""

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from bpfcompat import matrix
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Project
+from bpfcompat.project import matrix
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -77,10 +77,11 @@ def duration(text: str, flag: str) -> float:
 
 def execute(project: Project, options: argparse.Namespace, source: dict[str, str] | None = None) -> int:
     """Run a project by the flags, write and print the reports, and return the exit code."""
-    from bpfcompat import engine, processes
     from bpfcompat.report import gate, output
     from bpfcompat.report.progress import Progress
-    from bpfcompat.session import Options, Session
+    from bpfcompat.system import processes
+    from bpfcompat.workflow import engine
+    from bpfcompat.workflow.session import Options, Session
 
     wanted = output.Wanted(
         writable(options.out, "--out"), writable(options.markdown, "--markdown"),

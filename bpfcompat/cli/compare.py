@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import atomic, compare, history
 from bpfcompat.cli import common, report
-from bpfcompat.compare import Change, Comparison, Side
-from bpfcompat.config import WORKDIR_NAME
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.report import view
+from bpfcompat.project.config import WORKDIR_NAME
+from bpfcompat.records import history
+from bpfcompat.report import compare, view
+from bpfcompat.report.compare import Change, Comparison, Side
 from bpfcompat.report.text import plain
+from bpfcompat.system import atomic
 
 FAILED = 2
 NO_VERDICT = 1

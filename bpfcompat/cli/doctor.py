@@ -7,8 +7,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bpfcompat import atomic, host
-from bpfcompat.config import FILE_NAME, load_project
+from bpfcompat.project.config import FILE_NAME, load_project
+from bpfcompat.system import atomic, host
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Examine this machine, and the project here if there is one; raises BpfcompatError for a mistake in it."""
-    from bpfcompat import doctor
+    from bpfcompat.workflow import doctor
 
     project = load_project(Path()) if Path(FILE_NAME).exists() else None
     found = list(doctor.examine(project, host.cache_folder()))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat.cli import common
-from bpfcompat.config import load_project
+from bpfcompat.project.config import load_project
 from bpfcompat.report.text import plain
 
 
@@ -28,8 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Explain jobs; raises BpfcompatError for a mistake in the project, or a name that it does not have."""
-    from bpfcompat import explain
-    from bpfcompat.session import Session
+    from bpfcompat.workflow import explain
+    from bpfcompat.workflow.session import Session
 
     project = load_project(options.project)
     if options.workdir:

@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from bpfcompat import atomic, history
-from bpfcompat.config import WORKDIR_NAME
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.project.config import WORKDIR_NAME
+from bpfcompat.records import history
 from bpfcompat.report import gate, view
 from bpfcompat.report.text import plain
+from bpfcompat.system import atomic
 
 _SYMBOLS = {"pass": ".", "fail": "F", "infra_error": "?", "xfail": "x", "xpass": "X"}
 _TREND = 20

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from bpfcompat import atomic
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.system import atomic
 
 PROJECT = """\
 # What to run, and where. `doit` boots every kernel of the matrix in a throw-away machine and runs the command as root.

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bpfcompat import host, kernels, matrix
-from bpfcompat.config import FILE_NAME, load_project
+from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import facts, lock, sweep
 from bpfcompat.model import Matrix, Profile
+from bpfcompat.project import matrix
+from bpfcompat.project.config import FILE_NAME, load_project
+from bpfcompat.system import host
 
 OUTDATED = 2
 
@@ -186,8 +188,9 @@ def _show(options: argparse.Namespace) -> int:
     """Show what kernels are; what they can do is asked of each once, by a boot."""
     import json
 
-    from bpfcompat import probing, processes
     from bpfcompat.report.progress import Progress
+    from bpfcompat.system import processes
+    from bpfcompat.workflow import probing
 
     found, path = _matrix(options)
     cache, locks, described = host.cache_folder(), lock.read(path), []
@@ -214,8 +217,8 @@ def _sweep(options: argparse.Namespace) -> int:
     if options.out is None:
         sys.stdout.write(text)
         return 0
-    from bpfcompat import atomic
     from bpfcompat.cli import common
+    from bpfcompat.system import atomic
 
     target = common.writable(options.out, "--out")
     if target:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from bpfcompat.cli import common
-from bpfcompat.config import WORKDIR_NAME
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.project.config import WORKDIR_NAME
+from bpfcompat.records.store import VerdictStore
 from bpfcompat.report.text import plain
-from bpfcompat.store import VerdictStore
 
 _STREAMS = ("stdout", "stderr", "console")
 

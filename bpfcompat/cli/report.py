@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import atomic, schema
 from bpfcompat.cli import common
-from bpfcompat.config import WORKDIR_NAME
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.project import schema
+from bpfcompat.project.config import WORKDIR_NAME
 from bpfcompat.report import output
+from bpfcompat.system import atomic
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bpfcompat import config, manifest, matrix
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Check, Expectation, Project
+from bpfcompat.project import config, manifest, matrix
 from bpfcompat.validation import Validation
 
 _SOURCE = ("name", "version", "variant", "uri")

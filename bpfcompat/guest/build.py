@@ -6,10 +6,10 @@ import functools
 import tempfile
 from pathlib import Path
 
-from bpfcompat import digest, elf, host, processes
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import tools
 from bpfcompat.guest.initramfs import Userland
+from bpfcompat.system import digest, elf, host, processes
 
 SOURCE = Path(__file__).with_name("init.c")
 FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpfcompat import digest
+from bpfcompat.system import digest
 
 FORMAT = 4
 """Counts the layouts below, so that a change of this module changes the digest."""

@@ -6,9 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from bpfcompat import processes
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Classification
+from bpfcompat.system import processes
 
 _FOUND = re.compile(r"^\s*(\S+) => (/.+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 _MISSING = re.compile(

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpfcompat import digest, disk
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import VALIDATOR, libraries, preflight, validator
 from bpfcompat.model import Check, Classification, Payload, Shipped
+from bpfcompat.system import digest, disk
 from bpfcompat.validation import Validation
 
 MOUNT_POINT = "/bpfcompat/payload"

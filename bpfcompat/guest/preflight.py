@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bpfcompat import elf
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest.rootfs import Rootfs
 from bpfcompat.model import Classification
+from bpfcompat.system import elf
 
 _FOLDERS = {"/bin", "/sbin", "/usr/bin", "/usr/sbin"}
 """Where the guest has its programs; they are one folder there."""

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bpfcompat import atomic, digest, disk, host, processes
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.system import atomic, digest, disk, host, processes
 
 FORMAT = 1
 """Counts the layouts of the disk."""

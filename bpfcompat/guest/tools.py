@@ -9,9 +9,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpfcompat import atomic, digest, disk, elf, host
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import libraries
+from bpfcompat.system import atomic, digest, disk, elf, host
 
 NAMES = ("bpftool", "ip", "tc")
 """busybox has an `ip` and a `tc`, which know neither BPF nor how to name both ends of a veth pair."""

@@ -8,10 +8,11 @@ import struct
 import tempfile
 from pathlib import Path
 
-from bpfcompat import digest, findings, host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict, did_you_mean
 from bpfcompat.model import Classification
+from bpfcompat.system import digest, host, processes
 from bpfcompat.validation import Validation
+from bpfcompat.verdict import findings
 
 SOURCE = Path(__file__).with_name("validator.c")
 FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra")

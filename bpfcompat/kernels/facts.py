@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bpfcompat import elf
 from bpfcompat.model import Kernel
+from bpfcompat.system import elf
 
 _UNKNOWN = "unknown: its configuration did not come with it"
 

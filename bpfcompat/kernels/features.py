@@ -10,9 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import atomic, bpf, host, processes
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Features, Kernel
+from bpfcompat.system import atomic, host, processes
+from bpfcompat.verdict import bpf
 
 _ENUMS = {
     "map_types": ("bpf_map_type", "BPF_MAP_TYPE_"),

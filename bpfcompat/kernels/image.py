@@ -9,9 +9,9 @@ import re
 import zlib
 from pathlib import Path
 
-from bpfcompat import elf, host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Classification
+from bpfcompat.system import elf, host, processes
 
 _ELF = b"\x7fELF"
 _MACHINE_X86_64 = b"\x3e\x00"

@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bpfcompat import atomic
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Kernel
+from bpfcompat.system import atomic
 
 _FORMAT = 1
 

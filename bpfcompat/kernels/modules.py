@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from bpfcompat import elf, processes
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Classification
+from bpfcompat.system import elf, processes
 
 
 def files(tree: Path) -> dict[str, Path]:

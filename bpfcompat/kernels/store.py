@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpfcompat import atomic, digest, disk, host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import image, modules, needs
 from bpfcompat.model import Classification, Kernel
+from bpfcompat.system import atomic, digest, disk, host, processes
 
 FORMAT = 5
 """Counts the layouts of a kernel's folder."""

@@ -8,9 +8,9 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from bpfcompat import host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Classification
+from bpfcompat.system import host, processes
 
 _WANTED = re.compile(r"boot/(?:vmlinuz|vmlinux|config)[^/]*|lib/modules/[^/]+/.+")
 _BYTES_AT_MOST = 8 << 30

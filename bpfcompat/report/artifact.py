@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpfcompat import bpf, findings
 from bpfcompat.model import Outcome
 from bpfcompat.validation import Validation
+from bpfcompat.verdict import bpf, findings
 
 
 def fields(outcome: Outcome, validation: Validation | None) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import digest, hints
 from bpfcompat.model import Outcome, OutcomeKind, Record, Run, Shipped, Stream, Target
 from bpfcompat.report import artifact, gate, identity
+from bpfcompat.system import digest
+from bpfcompat.verdict import hints
 
 
 def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None) -> dict[str, Any]:

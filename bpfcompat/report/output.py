@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import atomic, history
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Run
+from bpfcompat.records import history
 from bpfcompat.report import document, progress, table, view
+from bpfcompat.system import atomic
 
 FORMATS = ("table", "json", "markdown", "junit", "html")
 _PAGE_BYTES = 16 << 20

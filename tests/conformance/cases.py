@@ -6,9 +6,9 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bpfcompat import host
 from bpfcompat.guest import PROTOCOL, build, initramfs
 from bpfcompat.model import Check, Classification, Expectation, Record, Status
+from bpfcompat.system import host
 
 FAILED, PANIC, HANG, LOST = (
     Classification.COMMAND_VALIDATION_FAILURE, Classification.KERNEL_PANIC, Classification.COMMAND_TIMEOUT,

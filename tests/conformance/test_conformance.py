@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import engine, matrix
 from bpfcompat.model import Matrix, Project
-from bpfcompat.session import Options, Session
+from bpfcompat.project import matrix
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Options, Session
 
 from .cases import CASES
 

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import engine, host, kernels, matrix
+from bpfcompat import kernels
 from bpfcompat.model import Check, Matrix, Project
-from bpfcompat.session import Options, Session
+from bpfcompat.project import matrix
+from bpfcompat.system import host
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Options, Session
 
 KERNELS = ("debian-11-5.10", "debian-12-6.1", "debian-13-backports")
 """The oldest, the most common and the newest 7.x."""

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import accelerator, host, matrix
-from bpfcompat.accelerator import Accelerator
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.machines import Machines
 from bpfcompat.model import Matrix, Project
-from bpfcompat.qemu import Machine
+from bpfcompat.project import matrix
+from bpfcompat.system import host
+from bpfcompat.vm import accelerator
+from bpfcompat.vm.accelerator import Accelerator
+from bpfcompat.vm.qemu import Machine
+from bpfcompat.workflow.machines import Machines
 
 KERNEL = "debian-12-6.1"
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import digest, kernels
+from bpfcompat import kernels
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels.sources import apt
 from bpfcompat.model import Profile
+from bpfcompat.system import digest
 
 SUITE = "mine-backports"
 PROFILE = Profile("x", f"apt:{SUITE}/linux-image-mine")

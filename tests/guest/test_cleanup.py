@@ -11,8 +11,10 @@ import time
 
 import pytest
 
-from bpfcompat import bootimage, host, schema
 from bpfcompat.cli.init import DODO
+from bpfcompat.project import schema
+from bpfcompat.system import host
+from bpfcompat.vm import bootimage
 
 from .conftest import machines_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import schema
+from bpfcompat.project import schema
 
 from .conftest import machines_of
 
@@ -166,7 +166,8 @@ def test_the_disks_of_a_run_can_be_kept(repo):
 
 
 def test_a_kernel_of_ones_own(repo, profiles):
-    from bpfcompat import host, kernels
+    from bpfcompat import kernels
+    from bpfcompat.system import host
 
     kernel = kernels.pinned(profiles["debian-12-6.1"], host.cache_folder()) or kernels.fetch(
         profiles["debian-12-6.1"], host.cache_folder()

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from lxml import etree
 
-from bpfcompat import schema
 from bpfcompat.cli import main
+from bpfcompat.project import schema
 
 KERNELS = {
     "old": "apt:bullseye/linux-image-cloud-amd64",

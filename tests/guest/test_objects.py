@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import engine, kernels, manifest, matrix
+from bpfcompat import kernels
 from bpfcompat.guest import payload
 from bpfcompat.kernels import facts
 from bpfcompat.model import Check, Classification, Matrix, Project, Status
+from bpfcompat.project import manifest, matrix
 from bpfcompat.report import document
-from bpfcompat.session import Options, Session
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Options, Session
 
 OBJECTS = Path(__file__).parents[1] / "objects"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ringbuf"
@@ -119,7 +121,7 @@ def table(objects, four, tmp_path_factory):
 @pytest.fixture(scope="session")
 def options(four):
     """What each kernel was built with."""
-    from bpfcompat import host
+    from bpfcompat.system import host
 
     fetched = {profile.id: kernels.fetch(profile, host.cache_folder()) for profile in four.profiles}
     return {name: facts.options(kernel.config) for name, kernel in fetched.items()}
@@ -145,7 +147,7 @@ def test_an_object_fares_as_upstream_s_history_says(table, options, name, kernel
 
 
 def test_the_report_tells_each_program_and_validates(table):
-    from bpfcompat import schema
+    from bpfcompat.project import schema
 
     report = document.render(table, {"json": "x"})
     assert schema.problems(report, "report") == []
@@ -358,9 +360,9 @@ def test_a_gigabyte_of_zeros_is_not_even_read(tmp_path):
 
 
 def test_names_that_the_object_does_not_have_are_refused_before_any_boot(objects, tmp_path):
-    from bpfcompat import host
     from bpfcompat.errors import BpfcompatError
     from bpfcompat.guest import validator
+    from bpfcompat.system import host
 
     program = validator.path(host.cache_folder())
     if not program.exists():

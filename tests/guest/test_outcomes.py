@@ -11,7 +11,7 @@ import pytest
 
 from bpfcompat.guest import PROTOCOL
 from bpfcompat.model import Classification, Expectation, OutcomeKind, Status
-from bpfcompat.session import Options
+from bpfcompat.workflow.session import Options
 
 from .conftest import KERNELS, machines_of
 

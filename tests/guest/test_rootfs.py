@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import disk, engine
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import libraries, preflight, rootfs
 from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
-from bpfcompat.session import Options, Session
+from bpfcompat.system import disk
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Options, Session
 
 PROGRAMS = ("/bin/bash", "/bin/cat", "/bin/ls", "/bin/uname")
 

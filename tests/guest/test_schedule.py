@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import bootimage, engine, host, matrix
 from bpfcompat.model import Check, Matrix, Project
+from bpfcompat.project import matrix
 from bpfcompat.report.progress import Progress
-from bpfcompat.session import Options, Session
+from bpfcompat.system import host
+from bpfcompat.vm import bootimage
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Options, Session
 
 MVP = matrix.load("mvp", Path()).profiles
 

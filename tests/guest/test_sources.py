@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import engine, host, kernels
+from bpfcompat import kernels
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.sources import host as running
 from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
-from bpfcompat.session import Options, Session
+from bpfcompat.system import host
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Options, Session
 
 from .conftest import debian_package
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import bootimage, host
 from bpfcompat.model import Status
-from bpfcompat.session import Options
+from bpfcompat.system import host
+from bpfcompat.vm import bootimage
+from bpfcompat.workflow.session import Options
 
 from .conftest import KERNELS, machines_of
 
@@ -152,7 +153,7 @@ def test_state_that_qemu_does_not_take_is_not_fatal(verdicts, image, capfd):
     described = json.loads((image / "image.json").read_text())
     state = b"QEVM" + bytes(5000)
     (image / "state").write_bytes(state)
-    from bpfcompat import digest
+    from bpfcompat.system import digest
 
     (image / "image.json").write_text(json.dumps({**described, "state": digest.of_bytes(state)}))
     capfd.readouterr()

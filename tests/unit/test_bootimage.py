@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import atomic, bootimage, cli, digest, host, qemu
+from bpfcompat import cli
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.system import atomic, digest, host
+from bpfcompat.vm import bootimage, qemu
 
 MACHINE = qemu.Machine("qemu", "tcg", 512, 1, Path("/k/image"), Path("/k/initramfs"))
 CONTENTS = {"kernel": "k", "modules": "m", "initramfs": "i", "tools": "t"}

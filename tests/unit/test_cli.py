@@ -13,7 +13,7 @@ def _no_machine(*arguments, **options):
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BPFCOMPAT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("bpfcompat.runner.run", _no_machine)
+    monkeypatch.setattr("bpfcompat.workflow.runner.run", _no_machine)
     (tmp_path / "m.yaml").write_text("profiles: [{id: a, kernel: 'path:vmlinuz'}]\n")
     (tmp_path / "loader").write_text("#!/bin/sh\n")
 
@@ -75,7 +75,7 @@ def test_what_is_no_object_is_refused_before_anything_is_fetched_or_booted(tmp_p
 
 
 def test_init_writes_what_runs_and_replaces_nothing(tmp_path, capsys):
-    from bpfcompat.config import load_project
+    from bpfcompat.project.config import load_project
 
     assert cli.main(["init"]) == 0
     assert load_project(tmp_path).matrix.name == "quick"
@@ -89,7 +89,7 @@ def test_init_writes_what_runs_and_replaces_nothing(tmp_path, capsys):
 def test_the_example_is_valid():
     from pathlib import Path
 
-    from bpfcompat import document, schema
+    from bpfcompat.project import document, schema
 
     example = Path(__file__).parents[2] / "bpfcompat.yaml.example"
     schema.check(document.read(example), "project")

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bpfcompat.compare import CHANGES, compare
 from bpfcompat.model import Observed
+from bpfcompat.report.compare import CHANGES, compare
 
 from .test_report import FAIL, INFRA, PASS, run, seen, target
 

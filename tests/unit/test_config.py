@@ -2,8 +2,8 @@
 
 import pytest
 
-from bpfcompat.config import load_project
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.project.config import load_project
 
 ROW = "matrix: [{id: a, kernel: 'path:vmlinuz'}]\n"
 
@@ -172,7 +172,7 @@ def test_ten_thousand_profiles_are_read(tmp_path):
 
 
 def test_what_was_found_valid_is_not_checked_again_until_it_changes(tmp_path, monkeypatch):
-    from bpfcompat import schema
+    from bpfcompat.project import schema
 
     checked, real = [], schema._check
     monkeypatch.setattr(schema, "_check", lambda document, name: (checked.append(name), real(document, name)))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bpfcompat import host
 from bpfcompat.cli import main
+from bpfcompat.system import host
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """Why a job runs again: what changed, by the names that a user knows."""
 
-from bpfcompat.explain import changes
 from bpfcompat.model import Check
+from bpfcompat.workflow.explain import changes
 
 PARTS = {"kernel image": "a" * 64, "memory": 512, "command": "x", "environment": {"MODE": "ci"}, "payload": "p" * 64}
 CHECK = Check("x")

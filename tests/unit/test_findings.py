@@ -4,9 +4,9 @@ import errno
 
 import pytest
 
-from bpfcompat import findings
 from bpfcompat.model import Classification, Status
 from bpfcompat.validation import ProgramChoice, Validation, Variant
+from bpfcompat.verdict import findings
 
 KERNEL = {"btf": True, "tracefs": True, "lsm": "lockdown,selinux", "lockdown": "[none] integrity confidentiality"}
 

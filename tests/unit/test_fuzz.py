@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bpfcompat import config, console, digest, document, matrix, schema
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import PROTOCOL, preflight
 from bpfcompat.kernels import image, modules
+from bpfcompat.project import config, document, matrix, schema
 from bpfcompat.report import table
+from bpfcompat.system import digest
+from bpfcompat.vm import console
 
 many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 some = settings(many, max_examples=60)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bpfcompat import bpf, hints
 from bpfcompat.model import Features, Stream
+from bpfcompat.verdict import bpf, hints
 
 from .test_report import FAIL, PASS, target
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from bpfcompat import atomic, history
 from bpfcompat.cli import main
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.records import history
 from bpfcompat.report import document
+from bpfcompat.system import atomic
 
 from .test_report import FAIL, INFRA, PASS, run, target
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bpfcompat import manifest
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.jobs import _as_json
+from bpfcompat.project import manifest
 from bpfcompat.validation import FunctionalTest, MapFixup, ProgramChoice, Validation, Variant
+from bpfcompat.workflow.jobs import _as_json
 
 WHOLE = """\
 name: everything

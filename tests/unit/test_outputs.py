@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from bpfcompat import schema
 from bpfcompat.model import Check, Classification, Expectation, Job, Matrix, Payload, Shipped, Status, Verdict
+from bpfcompat.project import schema
 from bpfcompat.report import document, html, junit, markdown, table, view
 
 from .test_report import FAIL, INFRA, NOW, PASS, run, target

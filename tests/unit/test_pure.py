@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import console, digest, jobs, qemu, verdict
+from bpfcompat import verdict
 from bpfcompat.guest import PROTOCOL, initramfs
 from bpfcompat.guest.initramfs import Userland
 from bpfcompat.kernels.sources import apt
@@ -28,6 +28,9 @@ from bpfcompat.model import (
     Status,
 )
 from bpfcompat.report import identity
+from bpfcompat.system import digest
+from bpfcompat.vm import console, qemu
+from bpfcompat.workflow import jobs
 
 ENDED = Outcome(OutcomeKind.ENDED, wait_status=0)
 

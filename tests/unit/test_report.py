@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import schema
 from bpfcompat.model import (
     Check,
     Classification,
@@ -27,6 +26,7 @@ from bpfcompat.model import (
     Target,
     Verdict,
 )
+from bpfcompat.project import schema
 from bpfcompat.report import document, gate, progress, table, view
 
 NOW = datetime.datetime(2026, 1, 1, 12, 0, tzinfo=datetime.timezone.utc)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat import atomic, processes
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import payload
 from bpfcompat.model import Check, Observed, Outcome, OutcomeKind, Record, Status, Stream, Verdict
-from bpfcompat.store import VerdictStore
+from bpfcompat.records.store import VerdictStore
+from bpfcompat.system import atomic, processes
 
 KEY = "ab" * 32
 OUTCOME = Outcome(
@@ -128,7 +128,7 @@ def test_a_child_dies_with_its_parent(tmp_path):
     import sys
 
     code = (
-        "from bpfcompat import processes; import sys, time\n"
+        "from bpfcompat.system import processes; import sys, time\n"
         "child = processes.start(['sleep', '1000']); print(child.pid, flush=True); time.sleep(1000)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -211,7 +211,7 @@ def test_a_report_of_stored_json_is_utf8(tmp_path):
 def test_a_full_disk_stalls_no_guest_and_is_told(tmp_path):
     import socket
 
-    from bpfcompat.console import Streams
+    from bpfcompat.vm.console import Streams
 
     (tmp_path / "stdout.log").symlink_to("/dev/full")
     pairs = {name: socket.socketpair() for name in ("console", "stdout", "stderr")}
@@ -230,7 +230,7 @@ def test_a_full_disk_stalls_no_guest_and_is_told(tmp_path):
 def test_a_port_that_is_flooded_keeps_its_beginning_and_its_end(tmp_path):
     import socket
 
-    from bpfcompat.console import Streams
+    from bpfcompat.vm.console import Streams
 
     pairs = {name: socket.socketpair() for name in ("console", "stdout", "stderr")}
     streams = Streams({name: pair[0] for name, pair in pairs.items()}, tmp_path, lambda: None)

@@ -8,10 +8,11 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from bpfcompat import jobs, transfer, verdict
+from bpfcompat import verdict
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Expectation, Outcome, OutcomeKind, Record, Status
-from bpfcompat.store import VerdictStore
+from bpfcompat.records.store import VerdictStore
+from bpfcompat.workflow import jobs, transfer
 
 
 def record(number, exit_code=0, **changed):
@@ -85,7 +86,7 @@ def forged(path, *members, verdicts=0):
 
 
 def plain(made):
-    from bpfcompat.store import _plain
+    from bpfcompat.records.store import _plain
 
     return (f"verdicts/{made.key}.json", json.dumps(_plain(made)).encode())
 

@@ -15,12 +15,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpfcompat import atomic, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import tree, unpack
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
 from bpfcompat.model import Classification
+from bpfcompat.system import atomic, processes
 
 MIRROR_VARIABLE = "BPFCOMPAT_DEBIAN_MIRROR"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

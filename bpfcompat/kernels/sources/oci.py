@@ -6,12 +6,12 @@ import json
 import re
 from pathlib import Path
 
-from bpfcompat import digest, host, processes
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import tree, unpack
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
 from bpfcompat.model import Classification
+from bpfcompat.system import digest, host, processes
 
 _LOOPBACK = re.compile(r"(?:localhost|127\.[0-9.]+|\[::1\])(?::[0-9]+)?/")
 """A registry on this machine speaks HTTP, as container tools have it."""

@@ -7,10 +7,10 @@ import platform
 from dataclasses import asdict, replace
 from typing import Any
 
-from bpfcompat import digest
 from bpfcompat.guest import PROTOCOL
 from bpfcompat.model import Check, Job, Kernel, Payload, Profile, Project
-from bpfcompat.qemu import Machine
+from bpfcompat.system import digest
+from bpfcompat.vm.qemu import Machine
 
 KEY_FORMAT = 3
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import atomic, digest
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.system import atomic, digest
 
 REPORTS_KEPT = 500
 _LINE_BYTES_AT_MOST = 1 << 20

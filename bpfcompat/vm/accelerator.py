@@ -15,9 +15,10 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bpfcompat import atomic, host, qemu
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Classification
+from bpfcompat.system import atomic, host
+from bpfcompat.vm import qemu
 
 DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 2.5
@@ -80,7 +81,7 @@ def probe(machine: qemu.Machine, wanted: str, cache: Path) -> Accelerator:
 
 def _failure(machine: qemu.Machine, folder: Path) -> str:
     """Return why a machine does not come up; empty if it does."""
-    from bpfcompat.machine import Guest  # with it comes pexpect, which most runs need not load for this
+    from bpfcompat.vm.machine import Guest  # with it comes pexpect, which most runs need not load for this
 
     disk = folder / "disk"
     with disk.open("xb") as file:

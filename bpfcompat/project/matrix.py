@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import document, kernels, schema
-from bpfcompat.document import Document, Location
+from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Matrix, Profile
+from bpfcompat.project import document, schema
+from bpfcompat.project.document import Document, Location
 
-SHIPPED = Path(__file__).parent / "matrices"
+SHIPPED = Path(__file__).parents[1] / "matrices"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 

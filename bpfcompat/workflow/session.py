@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bpfcompat import hints, host, jobs, processes, verdict
+from bpfcompat import verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import payload, tools
 from bpfcompat.kernels import features
-from bpfcompat.machines import Machines
 from bpfcompat.model import (
     Check,
     Classification,
@@ -34,10 +33,14 @@ from bpfcompat.model import (
     Status,
     Target,
 )
-from bpfcompat.store import VerdictStore
+from bpfcompat.records.store import VerdictStore
+from bpfcompat.system import host, processes
+from bpfcompat.verdict import hints
+from bpfcompat.workflow import jobs
+from bpfcompat.workflow.machines import Machines
 
 if TYPE_CHECKING:
-    from bpfcompat.runner import Result
+    from bpfcompat.workflow.runner import Result
 
 _TOTAL_SECONDS = 180.0
 _BOOT_SECONDS = {"tcg": 30.0, "kvm": 10.0}
@@ -255,7 +258,7 @@ class Session:
         raise self.machines.missing(job.profile)
 
     def _run_locked(self, job: Job, staged: Payload, parts: dict[str, Any], started: str, clock: float) -> Record:
-        from bpfcompat import runner  # with it comes pexpect, which a run of stored verdicts does not need
+        from bpfcompat.workflow import runner  # with it comes pexpect, which a run of stored verdicts does not need
 
         machine = self.machines.machine(job.profile)
         if machine is None or staged.image is None:

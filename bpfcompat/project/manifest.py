@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import bpf, document, matrix, schema
-from bpfcompat.document import Document, Location
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.guest import VALIDATOR
+from bpfcompat.project import document, matrix, schema
+from bpfcompat.project.document import Document, Location
 from bpfcompat.validation import FunctionalTest, MapFixup, ProgramChoice, Validation, Variant
+from bpfcompat.verdict import bpf
 
 MODES = ("load_only", "load_attach", "behavior")
 _RINGBUF = 27

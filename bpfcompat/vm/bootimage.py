@@ -18,14 +18,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpfcompat import atomic, digest, host, processes, qemu
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import PROTOCOL, payload
 from bpfcompat.model import Classification
-from bpfcompat.qmp import Monitor, MonitorError
+from bpfcompat.system import atomic, digest, host, processes
+from bpfcompat.vm import qemu
+from bpfcompat.vm.qmp import Monitor, MonitorError
 
 if TYPE_CHECKING:
-    from bpfcompat.machine import Guest
+    from bpfcompat.vm.machine import Guest
 
 FORMAT = 2
 _RESTORE_SECONDS = 10.0
@@ -199,7 +200,7 @@ def _resume(monitor: Monitor, state: bytes) -> None:
 
 
 def _guest(machine: qemu.Machine, disk: Path, evidence: Path, memory: qemu.Memory, console: bytes = b"") -> Guest:
-    from bpfcompat.machine import Guest  # with it comes pexpect, which a run of stored verdicts does not need
+    from bpfcompat.vm.machine import Guest  # with it comes pexpect, which a run of stored verdicts does not need
 
     return Guest(lambda sockets, monitor: qemu.argv(machine, sockets, monitor, disk, memory), evidence, console)
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from bpfcompat import digest
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.system import digest
 
 _BYTES_AT_MOST = 8 << 20
 _VALUES_AT_MOST = 1_000_000

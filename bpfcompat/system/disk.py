@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bpfcompat import host, processes
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.system import host, processes
 
 
 def make(tree: Path, image: Path, mib: int) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bpfcompat import digest, jobs
 from bpfcompat.model import Check, Job, Record
-from bpfcompat.session import Session
+from bpfcompat.system import digest
+from bpfcompat.workflow import jobs
+from bpfcompat.workflow.session import Session
 
 Files = Mapping[str, tuple[int, str]]
 """What a payload holds: name -> mode, and SHA-256 or a link's target."""

@@ -10,11 +10,11 @@ from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
 from doit.reporter import ZeroReporter
 
-from bpfcompat import builds, tasks
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Run
 from bpfcompat.report.progress import Progress
-from bpfcompat.session import Session
+from bpfcompat.workflow import builds, tasks
+from bpfcompat.workflow.session import Session
 
 
 def _collector(failures: list[str]) -> type[ZeroReporter]:

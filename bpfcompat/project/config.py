@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import document, host, manifest, matrix, schema
-from bpfcompat.document import Document, Location
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Check, Expectation, Matrix, Project
+from bpfcompat.project import document, manifest, matrix, schema
+from bpfcompat.project.document import Document, Location
+from bpfcompat.system import host
 from bpfcompat.validation import Validation
 
 FILE_NAME = "bpfcompat.yaml"

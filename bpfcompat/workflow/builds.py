@@ -16,7 +16,7 @@ from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Check, Job, Profile
 from bpfcompat.report.progress import Progress
-from bpfcompat.session import Session
+from bpfcompat.workflow.session import Session
 
 Task = dict[str, Any]
 

@@ -8,12 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import engine, host
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.kernels import features
 from bpfcompat.model import Check, Kernel, Matrix, Profile, Project, Status
 from bpfcompat.report.progress import Progress
-from bpfcompat.session import Session
+from bpfcompat.system import host
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Session
 
 _COMMAND = r"""
 first() { head -c 400 "$1" 2>/dev/null | head -n 1; }

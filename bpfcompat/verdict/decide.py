@@ -7,9 +7,9 @@ import re
 import signal
 from collections.abc import Iterator
 
-from bpfcompat import findings
 from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Verdict
 from bpfcompat.validation import Validation
+from bpfcompat.verdict import findings
 
 _AFTER_BEGIN = {
     OutcomeKind.PANIC: Classification.KERNEL_PANIC,

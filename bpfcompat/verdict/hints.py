@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bpfcompat import bpf
 from bpfcompat.model import Features, Record, Status
+from bpfcompat.verdict import bpf
 
 _AT_MOST = 6
 """Names in one sentence: the oldest first, because what is not there at all is told by its release."""

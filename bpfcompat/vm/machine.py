@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from bpfcompat import processes, qemu
-from bpfcompat.console import ConnectionEnded, Control, Line, Streams
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import JOB_WINDOW, STREAM_KEPT
 from bpfcompat.model import Check, Classification, Observed, Outcome, OutcomeKind, Payload, Stream
-from bpfcompat.qmp import Monitor, MonitorError
+from bpfcompat.system import processes
+from bpfcompat.vm import qemu
+from bpfcompat.vm.console import ConnectionEnded, Control, Line, Streams
+from bpfcompat.vm.qmp import Monitor, MonitorError
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import atomic
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Classification, Observed, Outcome, OutcomeKind, Payload, Record, Status, Stream, Verdict
+from bpfcompat.system import atomic
 
 _FORMAT = "1"
 _KEPT = "kept"

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from bpfcompat import accelerator, host, kernels
+from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import build, tools, validator
 from bpfcompat.kernels import lock
 from bpfcompat.kernels.sources import apt
 from bpfcompat.model import Project
+from bpfcompat.system import host
+from bpfcompat.vm import accelerator
 
 _DISK_LOW = 2 << 30
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bpfcompat import bpf
 from bpfcompat.model import Classification, Status, Verdict
 from bpfcompat.validation import FunctionalTest, Validation
+from bpfcompat.verdict import bpf
 
 Findings = dict[str, Any]
 _NEEDS_BTF = {"tracing", "lsm", "ext", "struct_ops"}

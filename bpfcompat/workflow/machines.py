@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bpfcompat import accelerator, atomic, bootimage, disk, host, kernels
-from bpfcompat.accelerator import Accelerator
+from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import build, initramfs, preflight, rootfs, tools, validator
 from bpfcompat.kernels import lock
 from bpfcompat.model import Check, Classification, Kernel, Profile, Project
-from bpfcompat.qemu import Machine
+from bpfcompat.system import atomic, disk, host
+from bpfcompat.vm import accelerator, bootimage
+from bpfcompat.vm.accelerator import Accelerator
+from bpfcompat.vm.qemu import Machine
 
 
 def _say(text: str) -> None:

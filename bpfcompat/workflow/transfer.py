@@ -18,10 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from bpfcompat import atomic, jobs, manifest, verdict
+from bpfcompat import verdict
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Expectation, Record, Verdict
-from bpfcompat.store import VerdictStore
+from bpfcompat.project import manifest
+from bpfcompat.records.store import VerdictStore
+from bpfcompat.system import atomic
+from bpfcompat.workflow import jobs
 
 _ABOUT = "bpfcompat-verdicts.json"
 _FORMAT = 1

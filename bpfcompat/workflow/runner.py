@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bpfcompat import bootimage, findings, processes, qemu, verdict
+from bpfcompat import verdict
 from bpfcompat.errors import NoVerdict
-from bpfcompat.machine import TAIL_BYTES, Guest
 from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload
+from bpfcompat.system import processes
 from bpfcompat.validation import Validation
+from bpfcompat.verdict import findings
+from bpfcompat.vm import bootimage, qemu
+from bpfcompat.vm.machine import TAIL_BYTES, Guest
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""

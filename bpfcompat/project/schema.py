@@ -8,16 +8,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpfcompat import atomic, digest, host
-from bpfcompat.document import Document
 from bpfcompat.errors import BpfcompatError, did_you_mean
+from bpfcompat.project.document import Document
+from bpfcompat.system import atomic, digest, host
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
 _REMEMBERED = 256
-FOLDER = Path(__file__).parent / "schemas"
+FOLDER = Path(__file__).parents[1] / "schemas"
 
 
 @cache

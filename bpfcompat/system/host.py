@@ -10,8 +10,8 @@ import re
 import shutil
 from pathlib import Path
 
-from bpfcompat import atomic, processes
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.system import atomic, processes
 
 PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
