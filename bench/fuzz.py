@@ -23,8 +23,7 @@ from bpfcompat.model import Check, Matrix, Project
 from bpfcompat.project import matrix
 from bpfcompat.system import host
 from bpfcompat.verdict import findings
-from bpfcompat.workflow import engine
-from bpfcompat.workflow.session import Options, Session
+from bpfcompat.workflow import Options, Session, engine
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "build" / "fuzz"

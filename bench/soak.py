@@ -21,11 +21,10 @@ from pathlib import Path
 
 from bpfcompat.model import Matrix, Project, Record
 from bpfcompat.project import matrix
-from bpfcompat.records.store import VerdictStore
+from bpfcompat.records import VerdictStore
 from bpfcompat.system import host
 from bpfcompat.vm import bootimage
-from bpfcompat.workflow import engine
-from bpfcompat.workflow.session import Options, Session
+from bpfcompat.workflow import Options, Session, engine
 from tests.conformance.cases import CASES, HANG
 
 KERNELS = ("debian-11-5.10", "debian-12-6.1", "debian-13-backports")

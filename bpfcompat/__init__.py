@@ -7,8 +7,9 @@ result = run(project)
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import (
@@ -25,16 +26,24 @@ from bpfcompat.model import (
     Target,
     Verdict,
 )
-from bpfcompat.project.config import load_project
-from bpfcompat.workflow.jobs import plan
 
 if TYPE_CHECKING:
-    from bpfcompat.workflow.session import Options
+    from bpfcompat.project import load_project
+    from bpfcompat.workflow import Options, plan
 
 __all__ = [
-    "BpfcompatError", "Check", "Expectation", "Job", "Matrix", "Outcome", "Profile", "Project", "Record", "Run", "Status",
-    "Target", "Verdict", "load_project", "plan", "run",
+    "BpfcompatError", "Check", "Expectation", "Job", "Matrix", "Options", "Outcome", "Profile", "Project", "Record", "Run",
+    "Status", "Target", "Verdict", "load_project", "plan", "run",
 ]  # fmt: skip
+
+_ROOMS = {"load_project": "project", "plan": "workflow", "Options": "workflow"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is slow to import when it is asked for: everything in the package imports this module first."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
 
 
 def run(project: Project, options: Options | None = None, cache: Path | None = None) -> Run:
@@ -45,9 +54,8 @@ def run(project: Project, options: Options | None = None, cache: Path | None = N
     Raises BpfcompatError for a mistake in the inputs, before anything boots.
     """
     from bpfcompat.system import processes
-    from bpfcompat.workflow import engine
-    from bpfcompat.workflow.session import Options as Defaults
-    from bpfcompat.workflow.session import Session
+    from bpfcompat.workflow import Options as Defaults
+    from bpfcompat.workflow import Session, engine
 
     session = Session(project, options or Defaults(), cache)
     try:

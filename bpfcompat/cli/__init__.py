@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import processes
 
+__all__ = ["VERBS", "main"]
+
 VERBS = {
     "init": "write a first bpfcompat.yaml and dodo.py into this folder",
     "run": "run this folder's bpfcompat.yaml, with exit codes for CI (doit does the same with doit's)",

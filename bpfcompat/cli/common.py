@@ -77,11 +77,9 @@ def duration(text: str, flag: str) -> float:
 
 def execute(project: Project, options: argparse.Namespace, source: dict[str, str] | None = None) -> int:
     """Run a project by the flags, write and print the reports, and return the exit code."""
-    from bpfcompat.report import gate, output
-    from bpfcompat.report.progress import Progress
+    from bpfcompat.report import Progress, gate, output
     from bpfcompat.system import processes
-    from bpfcompat.workflow import engine
-    from bpfcompat.workflow.session import Options, Session
+    from bpfcompat.workflow import Options, Session, engine
 
     wanted = output.Wanted(
         writable(options.out, "--out"), writable(options.markdown, "--markdown"),

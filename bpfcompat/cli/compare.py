@@ -10,11 +10,9 @@ from typing import Any
 
 from bpfcompat.cli import common, report
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.project.config import WORKDIR_NAME
+from bpfcompat.project import WORKDIR_NAME
 from bpfcompat.records import history
-from bpfcompat.report import compare, view
-from bpfcompat.report.compare import Change, Comparison, Side
-from bpfcompat.report.text import plain
+from bpfcompat.report import compare, plain, view
 from bpfcompat.system import atomic
 
 FAILED = 2
@@ -63,7 +61,7 @@ def _report(options: argparse.Namespace, side: str) -> dict[str, Any]:
     return history.report(options.workdir, history.find(options.workdir, options.artifact_name, version))
 
 
-def _text(found: Comparison) -> str:
+def _text(found: compare.Comparison) -> str:
     from tabulate import tabulate
 
     changed = [change for change in found.changes if change.change != "unchanged"]
@@ -84,7 +82,7 @@ def _text(found: Comparison) -> str:
     return f"{table}\n\n{summary}\n" if rows else f"{summary}\n"
 
 
-def _words(change: Change, what: Callable[[Side], str]) -> str:
+def _words(change: compare.Change, what: Callable[[compare.Side], str]) -> str:
     """Return what both sides have in common, or "old -> new"."""
     words = [what(side) for side in (change.base, change.head) if side]
     return words[0] if len(set(words)) == 1 else " -> ".join(words)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bpfcompat.project.config import FILE_NAME, load_project
+from bpfcompat.project import FILE_NAME, load_project
 from bpfcompat.system import atomic, host
 
 

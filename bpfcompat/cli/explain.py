@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat.cli import common
-from bpfcompat.project.config import load_project
-from bpfcompat.report.text import plain
+from bpfcompat.project import load_project
+from bpfcompat.report import plain
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Explain jobs; raises BpfcompatError for a mistake in the project, or a name that it does not have."""
-    from bpfcompat.workflow import explain
-    from bpfcompat.workflow.session import Session
+    from bpfcompat.workflow import Session, explain
 
     project = load_project(options.project)
     if options.workdir:

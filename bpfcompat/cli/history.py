@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.project.config import WORKDIR_NAME
+from bpfcompat.project import WORKDIR_NAME
 from bpfcompat.records import history
-from bpfcompat.report import gate, view
-from bpfcompat.report.text import plain
+from bpfcompat.report import gate, plain, view
 from bpfcompat.system import atomic
 
 _SYMBOLS = {"pass": ".", "fail": "F", "infra_error": "?", "xfail": "x", "xpass": "X"}

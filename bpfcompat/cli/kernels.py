@@ -11,8 +11,7 @@ from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import facts, lock, sweep
 from bpfcompat.model import Matrix, Profile
-from bpfcompat.project import matrix
-from bpfcompat.project.config import FILE_NAME, load_project
+from bpfcompat.project import FILE_NAME, load_project, matrix
 from bpfcompat.system import host
 
 OUTDATED = 2
@@ -188,7 +187,7 @@ def _show(options: argparse.Namespace) -> int:
     """Show what kernels are; what they can do is asked of each once, by a boot."""
     import json
 
-    from bpfcompat.report.progress import Progress
+    from bpfcompat.report import Progress
     from bpfcompat.system import processes
     from bpfcompat.workflow import probing
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.project.config import WORKDIR_NAME
-from bpfcompat.records.store import VerdictStore
-from bpfcompat.report.text import plain
+from bpfcompat.project import WORKDIR_NAME
+from bpfcompat.records import VerdictStore
+from bpfcompat.report import plain
 
 _STREAMS = ("stdout", "stderr", "console")
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.project import schema
-from bpfcompat.project.config import WORKDIR_NAME
+from bpfcompat.project import WORKDIR_NAME, schema
 from bpfcompat.report import output
 from bpfcompat.system import atomic
 

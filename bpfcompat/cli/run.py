@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat.cli import common
-from bpfcompat.project.config import load_project
+from bpfcompat.project import load_project
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

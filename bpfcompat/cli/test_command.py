@@ -8,7 +8,7 @@ from pathlib import Path
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Check, Expectation, Project
-from bpfcompat.project import config, manifest, matrix
+from bpfcompat.project import WORKDIR_NAME, manifest, matrix, refuse_long_command, refuse_unknown_profiles
 from bpfcompat.validation import Validation
 
 _SOURCE = ("name", "version", "variant", "uri")
@@ -45,7 +45,7 @@ def add_flags(parser: argparse.ArgumentParser, command: str, binary: str, expect
     where.add_argument("--matrix", metavar="FILE|NAME", help="the kernels: a file, or a shipped matrix (mvp, quick)")
     where.add_argument("--quick", action="store_true", help="the same as --matrix quick")
     parser.add_argument(
-        "--workdir", type=Path, default=Path(config.WORKDIR_NAME), metavar="DIR", help="where verdicts are kept"
+        "--workdir", type=Path, default=Path(WORKDIR_NAME), metavar="DIR", help="where verdicts are kept"
     )
     common.add_run_flags(parser)
     parser.set_defaults(run=run, flags=(command, binary, expect))
@@ -64,7 +64,7 @@ def _project(options: argparse.Namespace) -> Project:
     else:
         validation, required = _validation(options)
         command = manifest.command(validation)
-    config.refuse_long_command(command, flags[0])
+    refuse_long_command(command, flags[0])
     if not 0 <= options.expect_exit <= 255:
         raise BpfcompatError(f"{flags[2]} {options.expect_exit} is not an exit code.", "an exit code is 0 to 255")
     if not options.matrix and not options.quick:
@@ -78,7 +78,7 @@ def _project(options: argparse.Namespace) -> Project:
         required_profiles=required,
     )
     kernels = matrix.load(options.matrix or "quick", Path())
-    config.refuse_unknown_profiles([check], kernels)
+    refuse_unknown_profiles([check], kernels)
     return Project((check,), kernels, options.workdir.absolute(), lock=matrix.lock_path(kernels, Path().absolute()))
 
 

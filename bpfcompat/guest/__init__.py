@@ -1,9 +1,12 @@
-"""What runs inside: init, the initramfs around it, and the payload disk. Here stands what host and init.c agree on."""
+"""What runs inside a guest: init, the userland and the tools around it, the payload, and the validator of objects.
 
-PROTOCOL = "2"
-JOB_WINDOW = 2048
-"""Bytes of a job that the guest takes at once."""
-STREAM_KEPT = 256 * 1024
-"""Bytes that the guest keeps of the beginning, and of the end, of each of the command's streams."""
-VALIDATOR = "/bpfcompat/payload/validator/validator"
-"""Where the validator is in the guest of a check that needs it."""
+In come a check's files and programs of this machine; out come an initramfs and disk images, each known by its digest.
+`init/` and `validator/` are C; `protocol` says what the host and init agree on.
+"""
+
+from bpfcompat.guest.protocol import JOB_WINDOW, PROTOCOL, STREAM_KEPT, VALIDATOR
+
+__all__ = [
+    "JOB_WINDOW", "PROTOCOL", "STREAM_KEPT", "VALIDATOR", "build", "initramfs", "payload", "preflight", "rootfs", "tools",
+    "validator",
+]  # fmt: skip

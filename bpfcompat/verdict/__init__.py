@@ -1,5 +1,9 @@
-"""verdict."""
+"""What happened -> what it means.
+
+In come a raw outcome, what the validator found, and the expectation; out come a verdict with its classification, and
+hints. Everything here is pure: it reads no file and starts nothing.
+"""
 
 from bpfcompat.verdict.decide import decide, is_certain, mismatches, unseen
 
-__all__ = ["decide", "is_certain", "mismatches", "unseen"]
+__all__ = ["bpf", "decide", "findings", "hints", "is_certain", "mismatches", "unseen"]

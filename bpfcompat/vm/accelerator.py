@@ -81,14 +81,13 @@ def probe(machine: qemu.Machine, wanted: str, cache: Path) -> Accelerator:
 
 def _failure(machine: qemu.Machine, folder: Path) -> str:
     """Return why a machine does not come up; empty if it does."""
-    from bpfcompat.vm.machine import Guest  # with it comes pexpect, which most runs need not load for this
+    from bpfcompat.vm import machine as guests  # with it comes pexpect, which most runs need not load for this
 
     disk = folder / "disk"
     with disk.open("xb") as file:
         file.truncate(1 << 20)
     try:
-        with Guest(lambda sockets, monitor: qemu.argv(machine, sockets, monitor, disk), folder) as guest:
-            guest.wait_ready(time.monotonic() + PROBE_SECONDS)
+        guests.boot(machine, disk, folder, time.monotonic() + PROBE_SECONDS).stop()
     except NoVerdict as error:
         if error.classification is Classification.INTERRUPTED:
             raise

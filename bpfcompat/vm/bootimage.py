@@ -202,7 +202,7 @@ def _resume(monitor: Monitor, state: bytes) -> None:
 def _guest(machine: qemu.Machine, disk: Path, evidence: Path, memory: qemu.Memory, console: bytes = b"") -> Guest:
     from bpfcompat.vm.machine import Guest  # with it comes pexpect, which a run of stored verdicts does not need
 
-    return Guest(lambda sockets, monitor: qemu.argv(machine, sockets, monitor, disk, memory), evidence, console)
+    return Guest(machine, disk, evidence, memory, console)
 
 
 @contextlib.contextmanager

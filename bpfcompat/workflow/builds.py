@@ -15,7 +15,7 @@ from typing import Any
 from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Check, Job, Profile
-from bpfcompat.report.progress import Progress
+from bpfcompat.report import Progress
 from bpfcompat.workflow.session import Session
 
 Task = dict[str, Any]

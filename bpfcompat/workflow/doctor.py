@@ -11,8 +11,7 @@ from pathlib import Path
 from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import build, tools, validator
-from bpfcompat.kernels import lock
-from bpfcompat.kernels.sources import apt
+from bpfcompat.kernels import lock, sources
 from bpfcompat.model import Project
 from bpfcompat.system import host
 from bpfcompat.vm import accelerator
@@ -111,7 +110,7 @@ def _accelerator(project: Project | None, cache: Path) -> Finding:
 def _archive() -> Finding:
     if not shutil.which("apt-get"):
         return Finding("apt", Health.NOTE, "not installed; needed for apt: kernels")
-    return _tried("apt", lambda: f"{apt.mirror()}, signatures by {apt.keyring()}", Health.NOTE)
+    return _tried("apt", lambda: sources.load("apt").described(), Health.NOTE)
 
 
 def _memory(project: Project | None) -> Finding:

@@ -12,7 +12,7 @@ from doit.reporter import ZeroReporter
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Run
-from bpfcompat.report.progress import Progress
+from bpfcompat.report import Progress
 from bpfcompat.workflow import builds, tasks
 from bpfcompat.workflow.session import Session
 

@@ -10,7 +10,7 @@ from typing import Any
 from bpfcompat.guest import PROTOCOL
 from bpfcompat.model import Check, Job, Kernel, Payload, Profile, Project
 from bpfcompat.system import digest
-from bpfcompat.vm.qemu import Machine
+from bpfcompat.vm import Machine
 
 KEY_FORMAT = 3
 

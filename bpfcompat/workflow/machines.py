@@ -15,9 +15,7 @@ from bpfcompat.guest import build, initramfs, preflight, rootfs, tools, validato
 from bpfcompat.kernels import lock
 from bpfcompat.model import Check, Classification, Kernel, Profile, Project
 from bpfcompat.system import atomic, disk, host
-from bpfcompat.vm import accelerator, bootimage
-from bpfcompat.vm.accelerator import Accelerator
-from bpfcompat.vm.qemu import Machine
+from bpfcompat.vm import Accelerator, Machine, accelerator, bootimage
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.kernels import features
 from bpfcompat.model import Check, Kernel, Matrix, Profile, Project, Status
-from bpfcompat.report.progress import Progress
+from bpfcompat.report import Progress
 from bpfcompat.system import host
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Session

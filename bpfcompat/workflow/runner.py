@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload
 from bpfcompat.system import processes
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
-from bpfcompat.vm import bootimage, qemu
-from bpfcompat.vm.machine import TAIL_BYTES, Guest
+from bpfcompat.vm import Machine, bootimage, machine
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""
@@ -26,7 +24,7 @@ _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Ki
 class Request:
     """What it takes to run one job."""
 
-    machine: qemu.Machine
+    machine: Machine
     check: Check
     payload: Payload
     disk: Path
@@ -158,21 +156,11 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
     return Result(outcome, line, began, warm=image is not None)
 
 
-def _guest(request: Request, folder: Path, image: Path | None, deadline: float) -> Guest:
+def _guest(request: Request, folder: Path, image: Path | None, deadline: float) -> machine.Guest:
     """Return a guest that waits for its job."""
     if image:
         return bootimage.restore(request.machine, image, request.disk, folder)
-    guest = Guest(_arguments(request), folder)
-    try:
-        guest.wait_ready(deadline)
-    except BaseException:
-        guest.stop()
-        raise
-    return guest
-
-
-def _arguments(request: Request) -> Callable[[Sequence[int], int], list[str]]:
-    return lambda sockets, monitor: qemu.argv(request.machine, sockets, monitor, request.disk)
+    return machine.boot(request.machine, request.disk, folder, deadline)
 
 
 def _matched(check: Check, outcome: Outcome, folder: Path) -> Outcome:
@@ -214,7 +202,7 @@ def _kernel_log(folder: Path, since: int) -> str:
     try:
         with (folder / "console.log").open("rb") as log:
             end = log.seek(0, os.SEEK_END)
-            log.seek(max(since, end - TAIL_BYTES))
+            log.seek(max(since, end - machine.TAIL_BYTES))
             return log.read().decode(errors="replace").replace("\r\n", "\n").strip()
     except OSError:
         return ""

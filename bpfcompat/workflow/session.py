@@ -33,7 +33,7 @@ from bpfcompat.model import (
     Status,
     Target,
 )
-from bpfcompat.records.store import VerdictStore
+from bpfcompat.records import VerdictStore
 from bpfcompat.system import host, processes
 from bpfcompat.verdict import hints
 from bpfcompat.workflow import jobs

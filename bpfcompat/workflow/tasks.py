@@ -19,9 +19,8 @@ from doit.reporter import ConsoleReporter
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Job, Profile, Project, Run, Status, Target
-from bpfcompat.project import config
-from bpfcompat.report import gate, output
-from bpfcompat.report.progress import Progress
+from bpfcompat.project import load_project
+from bpfcompat.report import Progress, gate, output
 from bpfcompat.system import host, processes
 from bpfcompat.workflow import builds
 from bpfcompat.workflow.builds import Task
@@ -53,7 +52,7 @@ def doit_tasks(project: Path, after: Sequence[str] = ()) -> Iterator[Task]:
 @functools.cache
 def _load(folder: Path) -> Project:
     try:
-        return config.load_project(folder)
+        return load_project(folder)
     except BpfcompatError as error:
         raise InvalidDodoFile(str(error)) from error
 

@@ -22,7 +22,7 @@ from bpfcompat import verdict
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Expectation, Record, Verdict
 from bpfcompat.project import manifest
-from bpfcompat.records.store import VerdictStore
+from bpfcompat.records import VerdictStore
 from bpfcompat.system import atomic
 from bpfcompat.workflow import jobs
 

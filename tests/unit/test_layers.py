@@ -1,71 +1,117 @@
-"""Imports go downward only: a module may import what stands before it here, and nothing else of the package."""
+"""The house: rooms in their order, imports only downward, no circles, and of other rooms only what their faces hand on."""
 
 import ast
+import importlib
+import subprocess
+import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import bpfcompat
 
 PACKAGE = Path(bpfcompat.__file__).parent
 
-ORDER = [
-    "validation", "model", "errors", "bpf", "guest", "findings",
-    "digest", "elf", "atomic", "processes",
-    "host", "disk", "document", "schema", "store",
-    "kernels.modules", "kernels.image", "kernels.facts", "kernels.features", "kernels.needs",
-    "kernels.store", "kernels.lock", "kernels.tree", "kernels.unpack", "kernels.download",
-    "kernels.sources", "kernels.sources.apt", "kernels.sources.deb", "kernels.sources.rpm", "kernels.sources.dir",
-    "kernels.sources.host", "kernels.sources.oci", "kernels.sources.path", "kernels",
-    "kernels.sweep", "matrix", "manifest", "config",
-    "guest.initramfs", "guest.libraries", "guest.tools", "guest.build", "guest.rootfs", "guest.preflight",
-    "guest.validator", "guest.payload",
-    "qemu", "console", "qmp",
-    "verdict", "machine", "accelerator", "bootimage", "runner",
-    "machines", "jobs", "hints", "session", "doctor", "explain", "transfer",
-    "history",
-    "report", "report.text", "report.gate", "report.identity", "report.view", "report.artifact",
-    "report.table", "report.document", "report.progress", "report.markdown", "report.junit", "report.html", "report.output",
-    "compare",
-    "builds", "tasks", "engine", "probing",
-    "", "cli.common", "cli.init", "cli.run", "cli.explain", "cli.logs", "cli.report", "cli.compare", "cli.history",
-    "cli.kernels", "cli.doctor", "cli.cache",
-    "cli.test_command", "cli.test", "cli", "__main__",
+ROOMS = [
+    ["validation", "model", "errors"],
+    ["verdict"],
+    ["system"],
+    ["records"], ["kernels"], ["guest"],
+    ["vm"], ["project"], ["report"],
+    ["workflow"],
+    ["", "tasks"],
+    ["cli"],
+    ["__main__"],
 ]  # fmt: skip
+"""Bottom first. What stands at the top of the package are the words, below, and the public API, above."""
+
+FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+MODULES = {
+    ".".join(part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
 
 
-def _name(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__")
+def _room(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
 
 
-def _imported(tree: ast.AST) -> set[str]:
-    """The package's modules that a module imports, by the names of ORDER."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "bpfcompat":
+def _imports(path: Path):
+    """Yield (module, name) for everything of the package that a module imports; the name is None for a whole module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bpfcompat":
             below = node.module.partition(".")[2]
             for alias in node.names:
                 inner = f"{below}.{alias.name}".strip(".")
-                found.add(inner if inner in ORDER else below)
+                yield (inner, None) if inner in MODULES and not below else (below, alias.name)
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[2] for alias in node.names if alias.name.split(".")[0] == "bpfcompat"}
-    return found
+            yield from (
+                (alias.name.partition(".")[2], None) for alias in node.names if alias.name.split(".")[0] == "bpfcompat"
+            )
 
 
-def test_every_module_has_its_place_and_imports_downward():
-    modules = {_name(path): path for path in PACKAGE.rglob("*.py")}
-    assert set(modules) <= set(ORDER), set(modules) - set(ORDER)
+def test_every_room_has_its_floor():
+    assert {_room(module) for module in MODULES} == set(FLOOR)
+
+
+def test_rooms_import_only_from_floors_below():
     upward = [
-        f"{name} imports {other}"
-        for name, path in modules.items()
-        for other in _imported(ast.parse(path.read_text()))
-        if ORDER.index(other) >= ORDER.index(name)
-    ]
+        f"{module} imports {other}"
+        for module, path in MODULES.items()
+        for other, _ in _imports(path)
+        if _room(other) != _room(module) and FLOOR[_room(other)] >= FLOOR[_room(module)]
+        and not (FLOOR[_room(other)] == FLOOR[_room(module)] == 0)
+    ]  # fmt: skip
     assert not upward
 
 
+def test_of_other_rooms_only_faces_are_imported():
+    """`from bpfcompat.room import name`, with a name that the room's __init__ hands on, or `from bpfcompat import room`."""
+    behind = []
+    for module, path in MODULES.items():
+        for other, name in _imports(path):
+            if _room(other) == _room(module) or FLOOR[_room(other)] == 0:
+                continue
+            face = importlib.import_module(f"bpfcompat.{_room(other)}".rstrip("."))
+            if other != _room(other) or (name and name not in face.__all__):
+                behind.append(f"{module} imports {name or 'all'} of {other}")
+        behind += [f"{module} uses {room}.{name}" for room, name in _used(path) if _room(module) != room]
+    assert not behind
+
+
+def _used(path: Path):
+    """Yield what a module takes out of rooms that it has imported as a whole, unless their faces hand it on."""
+    rooms = {other for other, name in _imports(path) if name is None and FLOOR.get(other)}
+    handed_on = {room: importlib.import_module(f"bpfcompat.{room}").__all__ for room in rooms}
+    for node in ast.walk(ast.parse(path.read_text())):
+        used = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in rooms
+        if used and node.attr not in handed_on[node.value.id]:
+            yield node.value.id, node.attr
+
+
+def test_there_are_no_circles():
+    graph = {
+        module: {f"{other}.{name}" if f"{other}.{name}" in MODULES else other for other, name in _imports(path)}
+        - {module, _room(module)}  # a module of a room may name its own face
+        for module, path in MODULES.items()
+    }
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize(
+    "room", [room for room in FLOOR if (PACKAGE / room / "__init__.py").exists() and room != "cli" and room]
+)
+def test_a_face_hands_on_what_is_there_and_says_what_happens_behind_it(room):
+    face = importlib.import_module(f"bpfcompat.{room}")
+    for name in face.__all__:
+        assert hasattr(face, name) or importlib.import_module(f"bpfcompat.{room}.{name}")
+    assert face.__doc__.count(".") >= 2
+
+
 def test_each_library_is_known_to_few_modules():
-    users: dict[str, set[str]] = {"doit": set(), "pexpect": set(), "yaml": set()}
-    for path in PACKAGE.rglob("*.py"):
+    users: dict[str, set[str]] = {"doit": set(), "pexpect": set(), "yaml": set(), "jinja2": set()}
+    for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
             roots = (
                 [node.module]
@@ -74,15 +120,17 @@ def test_each_library_is_known_to_few_modules():
             )
             for root in roots:
                 if (root or "").split(".")[0] in users and isinstance(node, ast.Import | ast.ImportFrom):
-                    users[root.split(".")[0]].add(_name(path))
-    assert users == {"doit": {"tasks", "engine"}, "pexpect": {"console"}, "yaml": {"document"}}
+                    users[root.split(".")[0]].add(name)
+    assert users == {
+        "doit": {"workflow.tasks", "workflow.engine"},
+        "pexpect": {"vm.console"},
+        "yaml": {"project.document"},
+        "jinja2": {"report.html"},
+    }
 
 
 def test_the_path_that_boots_nothing_loads_no_library_of_the_boot():
     """`bpfcompat init` and a run of stored verdicts must not pay for pexpect, ELF files or JSON Schema of reports."""
-    import subprocess
-    import sys
-
     code = "import sys, bpfcompat.cli; print([m for m in ('pexpect', 'elftools', 'jsonschema', 'doit', 'tabulate') if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"

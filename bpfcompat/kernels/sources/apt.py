@@ -179,6 +179,11 @@ def keyring() -> Path:
     return _KEYRING
 
 
+def described() -> str:
+    """Return what is asked, and how its answers are checked; raises NoVerdict if either is not there."""
+    return f"{mirror()}, signatures by {keyring()}"
+
+
 @functools.cache
 def _mirrors() -> tuple[str, str]:
     """Return the host's mirror of Debian's archive and of its security archive."""

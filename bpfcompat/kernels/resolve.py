@@ -1,0 +1,140 @@
+"""Profile -> kernel in the store: asks the source that a kernel's name names, or the store alone."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.kernels import sources, store
+from bpfcompat.kernels.lock import Locked
+from bpfcompat.kernels.sources import Asked
+from bpfcompat.model import Classification, Kernel, Profile
+
+
+def refuse_foreign(name: str) -> None:
+    """Raise BpfcompatError for a name that is of no kind of source that there is."""
+    kind, _, rest = name.partition(":")
+    if kind in sources.names() and (rest or kind == "host"):
+        return
+    close = [other for other in difflib.get_close_matches(kind, sources.names(), n=1) if rest and other != kind]
+    kinds = ", ".join(other if other == "host" else f"{other}:..." for other in sources.names())
+    raise BpfcompatError(
+        f"'{name}' does not name a kernel.",
+        f"did you mean '{close[0]}:{rest}'?"
+        if close
+        else f"write one of {kinds}; for instance apt:bookworm/linux-image-cloud-amd64",
+    )
+
+
+def _split(profile: Profile) -> tuple[ModuleType, str]:
+    kind, _, rest = profile.kernel.partition(":")
+    try:
+        refuse_foreign(profile.kernel)
+    except BpfcompatError as error:
+        raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
+    return sources.load(kind), rest
+
+
+def _is_local(source: ModuleType) -> bool:
+    return getattr(source, "LOCAL", False)
+
+
+def address(profile: Profile) -> str:
+    """Return what a kernel's resolution is remembered under: its name, with paths made absolute."""
+    source, _ = _split(profile)
+    if not _is_local(source):
+        return profile.kernel
+    return "|".join([profile.kernel, str(profile.root), profile.modules or "", profile.config or ""])
+
+
+def pinned(profile: Profile, cache: Path, locked: Locked | None = None) -> Kernel | None:
+    """Return the kernel that `profile` was last resolved to, or is locked to, if it is whole in the store; reads no image."""
+    if locked is None:
+        return store.pinned(cache, address(profile))
+    source, _ = _split(profile)
+    if not _is_local(source):
+        return store.held(cache, profile.kernel, locked.version, locked.image_sha256, locked.modules_sha256)
+    found = store.pinned(cache, address(profile))
+    return found if found and locked.holds(found) else None
+
+
+def fetch(profile: Profile, cache: Path, *, offline: bool = False, locked: Locked | None = None) -> Kernel:
+    """Bring a profile's kernel into the store: the newest that its name stands for, or the one that it is locked to.
+
+    Raises NoVerdict (KERNEL_UNAVAILABLE) with what to do.
+    """
+    source, rest = _split(profile)
+    if offline and not _is_local(source):
+        raise NoVerdict(
+            Classification.KERNEL_UNAVAILABLE,
+            f"{profile.kernel} is not in the kernel store, and --offline forbids fetching it.",
+            "run once without --offline",
+        )
+    exact = getattr(source, "exact", None) if locked else None
+    try:
+        with _working_folder(cache) as folder:
+            asked = Asked(exact(rest, locked.version) if exact and locked else rest, profile, cache, folder)
+            pin = f"{address(profile)}|{locked.version}" if exact and locked else address(profile)
+            kernel = store.add(cache, pin, profile.kernel, source.fetch(asked))
+    except NoVerdict as error:
+        if locked is None:
+            raise
+        raise _vanished(profile, cache, locked, error) from error
+    if locked and not locked.holds(kernel):
+        raise NoVerdict(
+            Classification.KERNEL_UNAVAILABLE,
+            f"{profile.kernel} is not what it is locked to ({locked.version}) any more.",
+            f"bpfcompat kernels update {profile.id}",
+        )
+    return kernel
+
+
+@contextlib.contextmanager
+def _working_folder(cache: Path) -> Iterator[Path]:
+    (cache / "tmp").mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="kernel.", dir=cache / "tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def newest(profile: Profile, cache: Path) -> str | None:
+    """Return the version that a profile's source would bring now; None if that cannot be told without fetching it.
+
+    Raises NoVerdict if the source cannot be asked.
+    """
+    source, rest = _split(profile)
+    resolve = getattr(source, "resolve", None)
+    if resolve is None:
+        return None
+    with _working_folder(cache) as folder:
+        return str(resolve(Asked(rest, profile, cache, folder)))
+
+
+def _vanished(profile: Profile, cache: Path, locked: Locked, error: NoVerdict) -> NoVerdict:
+    """Return why a locked kernel is not to be had, and what there is instead."""
+    message, now = f"{profile.kernel} is locked to {locked.version}: {error.message}", None
+    with contextlib.suppress(NoVerdict):
+        now = newest(profile, cache)
+    if now and now != locked.version:
+        return NoVerdict(
+            error.classification, f"{message} There is {now} now.", f"bpfcompat kernels update {profile.id}"
+        )
+    return NoVerdict(error.classification, message, error.hint)
+
+
+def use(kernel: Kernel) -> None:
+    """Remember that a kernel was booted just now: what was not for long can be pruned."""
+    store.use(kernel)
+
+
+def forget(profile: Profile, cache: Path) -> None:
+    """Drop what `profile` was resolved to, so that the next run asks its source again."""
+    store.unpin(cache, address(profile))
