@@ -75,7 +75,7 @@ def qemu_alone(folder: Path, repeat: int) -> list[Row]:
 def machine_of(folder: Path, profile: Profile) -> qemu.Machine:
     """Return a profile's machine; its parts are made by a first run."""
     project = Project((Check("true"),), Matrix((profile,)), folder, accelerator="auto")
-    machines = Machines(project, host.cache_folder(), warm=False, offline=False)
+    machines = Machines(project, host.cache_folder(), offline=False)
     machine = machines.machine(profile)
     if machine is None:
         write_project(folder, (profile,), "command: 'true'\n")

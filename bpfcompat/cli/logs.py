@@ -9,7 +9,7 @@ from pathlib import Path
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.project import WORKDIR_NAME
-from bpfcompat.records import VerdictStore
+from bpfcompat.records import Newest, VerdictStore
 from bpfcompat.report import plain
 
 _STREAMS = ("stdout", "stderr", "console")
@@ -30,9 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print logs, byte by byte where it is one and goes to a file; raises BpfcompatError for what is not there."""
-    store = VerdictStore(options.workdir)
-    names = common.matching(store.jobs(), options.kernel)
-    logs = [(name, stream, _path(store, name, stream)) for name in names for stream in options.streams or _STREAMS]
+    newest = Newest(VerdictStore(options.workdir))
+    names = common.matching(newest.jobs(), options.kernel)
+    logs = [
+        (name, stream, options.workdir / _path(newest, name, stream))
+        for name in names
+        for stream in options.streams or _STREAMS
+    ]
     for name, stream, path in logs:
         try:
             data = path.read_bytes()
@@ -48,10 +52,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _path(store: VerdictStore, name: str, stream: str) -> Path:
-    record = store.last(name)
+def _path(newest: Newest, name: str, stream: str) -> Path:
+    """Return where a log is, relative to the work directory."""
+    record = newest.last(name)
     if record is None:
         raise BpfcompatError(f"nothing is known of {name} any more.", "run it again")
     if record.evidence is None:
         raise BpfcompatError(f"{name} has no logs, because nothing was booted: {record.verdict.reason.splitlines()[0]}")
-    return store.workdir / record.evidence / f"{stream}.log"
+    return Path(record.evidence) / f"{stream}.log"

@@ -4,6 +4,8 @@ In come records and reports; out come the record of a content key, what a job's 
 runs as a chain of hashes. Every write is atomic, and a torn or foreign file counts as none.
 """
 
+from bpfcompat.records.newest import Newest
+from bpfcompat.records.scratch import scratch
 from bpfcompat.records.store import VerdictStore
 
-__all__ = ["VerdictStore", "history"]
+__all__ = ["Newest", "VerdictStore", "history", "manifests", "scratch"]

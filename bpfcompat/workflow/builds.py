@@ -40,9 +40,9 @@ def init(session: Session) -> Task:
     return {
         "basename": "init",
         "doc": "compile the guest's first process",
-        "actions": [session.machines.build_init],
-        "targets": [str(session.machines.init)],
-        "uptodate": [Ready("compiled from this source", session.machines.init.exists)],
+        "actions": [session.machines.userland.build_init],
+        "targets": [str(session.machines.userland.init)],
+        "uptodate": [Ready("compiled from this source", session.machines.userland.init.exists)],
         "clean": True,
         "io": {"capture": False},
     }
@@ -53,14 +53,14 @@ def tools(session: Session) -> Task:
 
     def packed() -> bool:
         try:
-            return session.machines.tools_disk.exists()
+            return session.machines.userland.tools_disk.exists()
         except (BpfcompatError, OSError):
             return False
 
     return {
         "basename": "tools",
         "doc": "pack bpftool, ip, tc and their libraries for the guests",
-        "actions": [session.machines.pack_tools],
+        "actions": [session.machines.userland.pack_tools],
         "uptodate": [Ready("packed from these files", packed)],
         "io": {"capture": False},
     }
@@ -71,7 +71,7 @@ def rootfs(session: Session) -> Task:
 
     def packed() -> bool:
         try:
-            image = session.machines.rootfs_disk
+            image = session.machines.userland.rootfs_disk
         except BpfcompatError:
             return False
         return image is not None and image.exists()
@@ -79,7 +79,7 @@ def rootfs(session: Session) -> Task:
     return {
         "basename": "rootfs",
         "doc": "pack the project's own userland as a disk",
-        "actions": [session.machines.pack_rootfs],
+        "actions": [session.machines.userland.pack_rootfs],
         "uptodate": [Ready("packed from exactly this", packed)],
         "io": {"capture": False},
     }
@@ -90,7 +90,7 @@ def validator(session: Session, check: Check) -> Task:
 
     def compiled() -> bool:
         try:
-            path = session.machines.validator(check)
+            path = session.machines.userland.validator(check)
         except (BpfcompatError, OSError):
             return False
         return path is not None and path.exists()
@@ -98,7 +98,7 @@ def validator(session: Session, check: Check) -> Task:
     return {
         "basename": "validator",
         "doc": "compile what tries the objects that have no loader",
-        "actions": [session.machines.build_validator],
+        "actions": [session.machines.userland.build_validator],
         "uptodate": [Ready("compiled from this source and this libbpf", compiled)],
         "io": {"capture": False},
     }
@@ -121,7 +121,7 @@ def payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
         def stage(check: Any = check) -> None:
             session.check_inputs()
             with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
-                session.stage_payload(check)
+                session.payloads.stage(check, session.scratch)
 
         yield {
             "name": check.name,
@@ -148,13 +148,14 @@ def _leaders(session: Session, shared: Callable[[Profile], object]) -> dict[str,
 
 def by_kernel(session: Session) -> dict[str, Profile]:
     """Return for each profile's id the profile whose tasks bring its kernel."""
-    return _leaders(session, session.machines.address)
+    return _leaders(session, session.machines.kernels.address)
 
 
 def by_machine(session: Session) -> dict[str, Profile]:
     """Return for each profile's id the profile whose task saves its machine."""
     return _leaders(
-        session, lambda profile: (session.machines.address(profile), profile.memory, profile.cpus, profile.cmdline)
+        session,
+        lambda profile: (session.machines.kernels.address(profile), profile.memory, profile.cpus, profile.cmdline),
     )
 
 
@@ -163,11 +164,11 @@ def fetches(session: Session, progress: Progress) -> Iterator[Task]:
     for profile in dict.fromkeys(by_kernel(session).values()):
 
         def ready(profile: Profile = profile) -> bool:
-            return session.machines.kernel(profile) is not None or session.boots_nothing()
+            return session.machines.kernels.get(profile) is not None or session.boots_nothing()
 
         def fetch(profile: Profile = profile) -> None:
             with progress.doing(f"fetching {profile.id}"):
-                session.machines.fetch_kernel(profile)
+                session.machines.kernels.fetch(profile)
 
         yield {
             "name": profile.id,
@@ -175,7 +176,7 @@ def fetches(session: Session, progress: Progress) -> Iterator[Task]:
             "actions": [fetch],
             "uptodate": [Ready("in the store", ready)],
             # The next run asks the source for what is newest.
-            "clean": [functools.partial(kernels.forget, profile, session.machines.cache)],
+            "clean": [functools.partial(kernels.forget, profile, session.cache)],
         }
 
 
@@ -184,14 +185,16 @@ def initramfses(session: Session) -> Iterator[Task]:
     for profile in dict.fromkeys(by_kernel(session).values()):
 
         def ready(profile: Profile = profile) -> bool:
+            kernel = session.machines.kernels.get(profile)
             try:
-                path = session.machines.initramfs(profile)
+                path = session.machines.userland.initramfs(kernel) if kernel else None
             except BpfcompatError:
                 return False
             return (path is not None and path.exists()) or session.boots_nothing()
 
         def pack(profile: Profile = profile) -> None:
-            session.machines.pack_initramfs(profile)
+            if kernel := session.machines.kernels.get(profile):
+                session.machines.userland.pack_initramfs(kernel)
 
         yield {
             "name": profile.id,
@@ -239,19 +242,19 @@ def boot_images(session: Session, progress: Progress) -> Iterator[Task]:
         profile = leaders[name]
 
         def ready(profile: Profile = profile, wanted: list[Job] = wanted) -> bool:
-            idle = all(is_cached(session, job) or session.is_refused(job.check) for job in wanted)
-            return idle or session.machines.has_boot_image(profile)
+            idle = all(is_cached(session, job) or session.payloads.is_refused(job.check) for job in wanted)
+            return idle or session.boot_images.is_ready(profile)
 
         def save(profile: Profile = profile) -> None:
             with progress.doing(f"booting {profile.id}"):
-                session.machines.save_boot_image(profile, session.boot_seconds)
+                session.boot_images.save(profile, session.boot_seconds)
 
         yield {
             "name": profile.id,
             "doc": f"{profile.kernel} with {profile.memory} MiB, waiting for a command",
             "actions": [save],
             "uptodate": [Ready("saved from these parts, or no kernel needs it", ready)],
-            "clean": [functools.partial(session.machines.drop_boot_image, profile)],
+            "clean": [functools.partial(session.boot_images.drop, profile)],
             # Not before the loader is known to be one that can run.
             "task_dep": [payload_of(session, wanted[0]), "accelerator", f"initramfs:{names[profile.id].id}"],
         }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bpfcompat.model import Check, Job, Record
+from bpfcompat.records import manifests
 from bpfcompat.system import digest
 from bpfcompat.workflow import jobs
 from bpfcompat.workflow.session import Session
@@ -38,15 +39,15 @@ class Explanation:
 
 def explain(session: Session, job: Job) -> Explanation:
     """Tell whether a job would run now, and why; nothing is built, fetched or run. Raises BpfcompatError for bad inputs."""
-    stored, last = session.cached(job), session.store.last(job.name)
+    stored, last = session.cached(job), session.newest.last(job.name)
     if stored:
         # The newest record is this one, unless the inputs have come back to what they once were.
-        other = session.store.before(job.name) if last and last.key == stored.key else last
+        other = session.newest.before(job.name) if last and last.key == stored.key else last
         source = f", imported from {stored.imported_from}" if stored.imported_from else ""
         headline = f"would not run: {stored.verdict.status.value} is stored for exactly these inputs{source}"
         reasons = _changes(session, job, other, stored.key_parts) if other and other.key_parts else ()
         return Explanation(f"{headline}; those before differed in" if reasons else headline, reasons)
-    if session.machines.kernel(job.profile) is None:
+    if session.machines.kernels.get(job.profile) is None:
         return Explanation("would run: its kernel is not in the store yet", (job.profile.kernel,))
     parts = session.key_parts(job)
     if parts is None:
@@ -75,10 +76,18 @@ def _class(record: Record) -> str:
 
 
 def _changes(session: Session, job: Job, before: Record, now: dict[str, Any]) -> tuple[str, ...]:
-    files = {name: (mode, content) for name, mode, content in session.payload(job.check).contents}
+    files = {name: (mode, content) for name, mode, content in session.payloads.of(job.check).contents}
     if session.project.redact:
         before, now = (replace(before, key_parts=_redacted(before.key_parts)), _redacted(now))
-    return tuple(changes(before.key_parts, now, session.store.manifest(before.key_parts["payload"]), files, job.check))
+    return tuple(
+        changes(
+            before.key_parts,
+            now,
+            manifests.read(session.project.workdir, before.key_parts["payload"]),
+            files,
+            job.check,
+        )
+    )
 
 
 def _redacted(parts: dict[str, Any]) -> dict[str, Any]:

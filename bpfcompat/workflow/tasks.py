@@ -43,7 +43,7 @@ def doit_tasks(project: Path, after: Sequence[str] = ()) -> Iterator[Task]:
     progress = Progress(sys.stdout)
     session = Session(_load(project), notice=progress.notice)
     try:
-        session.machines.check_locks()
+        session.machines.kernels.check_locks()
     except BpfcompatError as error:
         raise InvalidDodoFile(str(error)) from error
     yield from tasks(session, lambda run: output.write(run, output.Wanted()), progress, after)
@@ -147,7 +147,7 @@ def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[
     ):
         yield from _group(name, doc, map(_built, members))
     yield _built(builds.accelerator(session, progress))
-    if session.machines.warm:
+    if session.warm:
         ready = {name: f"bootimage:{profile.id}" for name, profile in builds.by_machine(session).items()}
         yield from _group(
             "bootimage", "boot each machine once and save it", map(_built, builds.boot_images(session, progress))

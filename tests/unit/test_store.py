@@ -12,7 +12,7 @@ import pytest
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import payload
 from bpfcompat.model import Check, Observed, Outcome, OutcomeKind, Record, Status, Stream, Verdict
-from bpfcompat.records.store import VerdictStore
+from bpfcompat.records import VerdictStore, scratch
 from bpfcompat.system import atomic, processes
 
 KEY = "ab" * 32
@@ -77,16 +77,16 @@ def test_temporary_files_of_a_killed_run_are_dropped_and_those_of_a_living_one_a
     dead = store.workdir / "tmp" / "dead"
     dead.mkdir(parents=True)
     (dead.parent / "killed-before-its-folder-was-there.lock").touch()
-    with store.scratch("living") as living, store.scratch("another"):
+    with scratch(store.workdir, "living") as living, scratch(store.workdir, "another"):
         assert not dead.exists()
         assert living.is_dir()
     assert list((store.workdir / "tmp").iterdir()) == []
 
 
 def test_what_is_to_be_kept_survives_the_next_run(store):
-    with store.scratch("first", keep=True) as kept:
+    with scratch(store.workdir, "first", keep=True) as kept:
         (kept / "disk").touch()
-    with store.scratch("second"):
+    with scratch(store.workdir, "second"):
         pass
     assert (kept / "disk").exists()
     assert {path.name for path in kept.parent.iterdir()} == {"first"}

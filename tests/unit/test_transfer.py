@@ -86,9 +86,9 @@ def forged(path, *members, verdicts=0):
 
 
 def plain(made):
-    from bpfcompat.records.store import _plain
+    from bpfcompat.records import form
 
-    return (f"verdicts/{made.key}.json", json.dumps(_plain(made)).encode())
+    return (f"verdicts/{made.key}.json", json.dumps(form.plain(made)).encode())
 
 
 @pytest.mark.parametrize(

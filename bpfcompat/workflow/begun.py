@@ -1,0 +1,70 @@
+"""A job at work, from the moment that it was begun to its record."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bpfcompat import verdict
+from bpfcompat.model import Job, Kernel, Outcome, Record
+from bpfcompat.system import host
+from bpfcompat.workflow import jobs
+from bpfcompat.workflow.machines import Machines
+
+if TYPE_CHECKING:
+    from bpfcompat.workflow.runner import Result
+
+
+def now() -> str:
+    """Return the time, as records and reports have it."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass
+class Begun:
+    """A job that was begun: when, and what is known of its inputs so far."""
+
+    job: Job
+    run_id: str
+    parts: dict[str, Any] = field(default_factory=dict)
+    """What its key is made of; empty until it is known."""
+    started_at: str = field(default_factory=now)
+    clock: float = field(default_factory=time.monotonic)
+
+    def record(
+        self, machines: Machines, outcome: Outcome, folder: Path | None = None, result: Result | None = None
+    ) -> Record:
+        """Return the record of what happened.
+
+        folder: of the evidence, if there is any; relative to the work directory.
+        """
+        kernel, chosen = machines.kernels.get(self.job.profile), machines.accelerator()
+        if kernel and kernel.modules_disk is None:
+            outcome = replace(outcome, notes=(*outcome.notes, "this kernel came without its modules"))
+        return Record(
+            job=self.job.name,
+            key=jobs.key(self.parts) if self.parts else "",
+            key_parts=self.parts,
+            verdict=verdict.decide(outcome, self.job.check.expect, self.job.check.validation),
+            outcome=outcome,
+            started_at=self.started_at,
+            finished_at=now(),
+            seconds=round(time.monotonic() - self.clock, 3),
+            run_id=self.run_id,
+            kernel=_described(kernel) if kernel else {"source": self.job.profile.kernel},
+            accelerator=chosen.name if chosen else "",
+            boot=("warm" if result.warm else "cold") if result else "",
+            qemu=host.qemu_version(),
+            qemu_command=result.qemu_command if result else "",
+            evidence=str(folder) if folder else None,
+        )
+
+
+def _described(kernel: Kernel) -> dict[str, str]:
+    return {
+        "source": kernel.source, "version": kernel.version,
+        "image_sha256": kernel.image_sha256, "modules_sha256": kernel.modules_sha256,
+    }  # fmt: skip

@@ -1,0 +1,25 @@
+"""How to run, as opposed to what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, as opposed to what."""
+
+    jobs: int | None = None
+    """Guests at once; None means as many as this machine can carry."""
+    force: bool = False
+    failed: bool = False
+    """Run only what did not pass last time."""
+    offline: bool = False
+    cold: bool = False
+    """Boot every machine from its start."""
+    keep: bool = False
+    """Leave the run's temporary files, the payload disks among them, and say where."""
+    boot_seconds: float | None = None
+    """For the boot; None means 30 in software emulation and 10 with KVM."""
+    total_seconds: float | None = None
+    """For one boot and one command together; None means 180, or more where their own limits add up to more."""
