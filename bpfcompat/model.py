@@ -261,7 +261,7 @@ class Outcome:
     mismatches: tuple[str, ...] = ()
     """Sentences about the expectation's patterns that did not hold."""
     findings: dict[str, Any] | None = None
-    """What the validator found, as it says it (guest/validator.c)."""
+    """What the validator found, as it says it (guest/validator/)."""
     notes: tuple[str, ...] = ()
 
 

@@ -11,23 +11,28 @@ from bpfcompat.guest import tools
 from bpfcompat.guest.initramfs import Userland
 from bpfcompat.system import digest, elf, host, processes
 
-SOURCE = Path(__file__).with_name("init.c")
+SOURCES = Path(__file__).with_name("init")
 FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror")
 
 
 def init_path(cache: Path) -> Path:
     """Return where the compiled init is kept: by the digest of its source and flags."""
-    return cache / "guest" / f"init-{digest.of_json([SOURCE.read_text(), FLAGS])[:32]}"
+    return cache / "guest" / f"init-{digest.of_json([*texts(SOURCES), FLAGS])[:32]}"
+
+
+def texts(sources: Path) -> list[str]:
+    """Return the text of each part of a C program, in a fixed order."""
+    return [path.read_text() for path in sorted(sources.glob("*.[ch]"))]
 
 
 def compile_init(target: Path) -> None:
-    """Compile init.c to a static program; raises BpfcompatError with the compiler's words."""
+    """Compile init to a static program; raises BpfcompatError with the compiler's words."""
     target.parent.mkdir(parents=True, exist_ok=True)
     compiler = host.program("gcc")
     with tempfile.TemporaryDirectory(prefix=".init.", dir=target.parent) as folder:
         built = Path(folder) / "init"
         processes.check(
-            [compiler, *FLAGS, "-o", str(built), str(SOURCE)],
+            [compiler, *FLAGS, "-o", str(built), str(SOURCES / "main.c")],
             doing="compiling the guest's init",
             hint="it needs gcc and a static C library: apt-get install gcc libc6-dev",
         )

@@ -9,12 +9,13 @@ import tempfile
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict, did_you_mean
+from bpfcompat.guest import build
 from bpfcompat.model import Classification
 from bpfcompat.system import digest, host, processes
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
 
-SOURCE = Path(__file__).with_name("validator.c")
+SOURCES = Path(__file__).with_name("validator")
 FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra")
 LIBBPF_VARIABLE = "BPFCOMPAT_LIBBPF"
 OBJECT_BYTES_AT_MOST = 256 << 20
@@ -48,12 +49,12 @@ def path(cache: Path) -> Path:
 
     Raises BpfcompatError if there is no libbpf.
     """
-    parts = [SOURCE.read_text(), FLAGS, digest.of_file(library("bpf")), digest.of_file(library("elf"))]
+    parts = [*build.texts(SOURCES), FLAGS, digest.of_file(library("bpf")), digest.of_file(library("elf"))]
     return cache / "guest" / f"validator-{digest.of_json(parts)[:32]}"
 
 
 def compile_validator(target: Path) -> None:
-    """Compile validator.c to a static program; raises BpfcompatError with the compiler's words."""
+    """Compile the validator to a static program; raises BpfcompatError with the compiler's words."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # libelf from 0.189 on can be built with zstd, and then a static link needs it, too.
     zstd = ["-lzstd"] if (library("elf").parent / "libzstd.a").is_file() else []
@@ -63,7 +64,7 @@ def compile_validator(target: Path) -> None:
         built = Path(folder) / "validator"
         processes.check(
             [
-                host.program("gcc"), *FLAGS, *headers, "-o", str(built), str(SOURCE), str(library("bpf")),
+                host.program("gcc"), *FLAGS, *headers, "-o", str(built), str(SOURCES / "main.c"), str(library("bpf")),
                 "-lelf", "-lz", *zstd,
             ],
             doing="compiling the validator of objects",

@@ -130,7 +130,7 @@ def _number(read: Document, table: dict[int, tuple[str, str]], name: str, here: 
 
 
 def command(validation: Validation) -> str:
-    """Return the command that tries the artifact as the validation says (guest/validator.c)."""
+    """Return the command that tries the artifact as the validation says (guest/validator/)."""
     words = ["--mode", validation.mode]
     for fixup in validation.maps:
         if fixup.max_entries:

@@ -1,6 +1,6 @@
 """What the validator found -> what it means. By phase, errno and the kernel's own BTF; text decides only where these do not tell.
 
-The findings are the JSON document of guest/validator.c, which judges nothing.
+The findings are the JSON document of guest/validator/, which judges nothing.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ class Guest:
 
 
 def _blob(check: Check, payload: Payload) -> bytes:
-    """Return the job as init.c reads it: NUL-terminated names and values."""
+    """Return the job as init reads it: NUL-terminated names and values."""
     now = time.time_ns()
     parts = [("command", check.command), ("time", f"{now // 10**9}.{now % 10**9:09}"), ("seed", secrets.token_hex(64))]
     parts += [("env", f"{name}={value}") for name, value in {**ENVIRONMENT, **dict(check.env)}.items()]

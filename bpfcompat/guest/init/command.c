@@ -1,0 +1,56 @@
+/* The command: its environment, its process, its pipes. */
+#include "init.h"
+
+static void add_environment(struct job *job, const char *name, const char *value)
+{
+	char *entry;
+
+	if (asprintf(&entry, "%s=%s", name, value ? value : "") < 0)
+		refuse("out of memory");
+	job->environment[job->environment_length++] = entry;
+}
+
+static _Noreturn void become_command(const struct job *job, int stdout_pipe, int stderr_pipe)
+{
+	char *const arguments[] = { "bash", "-l", "-c", "--", (char *)job->command, NULL };
+	sigset_t none;
+	int null = open("/dev/null", O_RDONLY);
+
+	setsid();
+	dup2(null, STDIN_FILENO);
+	dup2(stdout_pipe, STDOUT_FILENO);
+	dup2(stderr_pipe, STDERR_FILENO);
+	close(null);
+	write_file("/proc/self/oom_score_adj", "0");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	umask(022);
+	if (!*command_root || chroot(command_root) == 0) {
+		if (chdir(WORK_ROOT) == 0)
+			execve("/bin/bash", arguments, (char *const *)job->environment);
+		execve("/bpfcompat/bash", arguments, (char *const *)job->environment);
+	}
+	dprintf(STDERR_FILENO, "bpfcompat: bash cannot be started: %s\n", strerror(errno));
+	_exit(127);
+}
+
+static pid_t start(const struct job *job)
+{
+	int pipe_out[2], pipe_err[2];
+	pid_t child;
+
+	if (pipe2(pipe_out, O_CLOEXEC) < 0 || pipe2(pipe_err, O_CLOEXEC) < 0)
+		refuse("no pipe: %s", strerror(errno));
+	child = fork();
+	if (child < 0)
+		refuse("no process: %s", strerror(errno));
+	if (child == 0)
+		become_command(job, pipe_out[1], pipe_err[1]);
+	close(pipe_out[1]);
+	close(pipe_err[1]);
+	out.in = pipe_out[0];
+	err.in = pipe_err[0];
+	fcntl(out.in, F_SETFL, O_NONBLOCK);
+	fcntl(err.in, F_SETFL, O_NONBLOCK);
+	return child;
+}

@@ -1,0 +1,134 @@
+/* Disks: told apart by their serial numbers, mounted, and shown where the command looks. */
+#include "init.h"
+
+/* Disks are told apart by their serial numbers: the order in which a kernel finds them is its own affair. */
+static bool find_disk(const char *serial, char *device, size_t size)
+{
+	DIR *disks = opendir("/sys/block");
+	struct dirent *entry;
+	bool found = false;
+
+	while (disks && !found && (entry = readdir(disks))) {
+		char path[300], seen[32] = "";
+		int fd;
+
+		snprintf(path, sizeof(path), "/sys/block/%s/serial", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		found = read(fd, seen, sizeof(seen) - 1) > 0 && !strcmp(strtok(seen, "\n") ?: "", serial);
+		close(fd);
+		snprintf(device, size, "/dev/%s", entry->d_name);
+	}
+	if (disks)
+		closedir(disks);
+	return found;
+}
+
+static bool mount_disk(const char *device, const char *target)
+{
+	return mount(device, target, "ext4", MS_RDONLY | MS_NODEV, "noload") == 0;
+}
+
+static void make_folders(const char *path)
+{
+	char part[4096];
+
+	for (const char *at = path; *at; at++) {
+		const char *slash = strchrnul(at + 1, '/');
+
+		snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+		mkdir(part, 0755);
+		if (!*slash)
+			break;
+		at = slash - 1;
+	}
+}
+
+/* Shows something of this root in the command's own, where it has one. */
+static bool show(const char *from, const char *to)
+{
+	char target[4096];
+	struct stat status;
+
+	snprintf(target, sizeof(target), NEW_ROOT "%s", to);
+	make_folders(target);
+	if (stat(from, &status) == 0 && S_ISREG(status.st_mode)) { /* a file is shown on a file */
+		rmdir(target);
+		close(open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+	}
+	return mount(from, target, NULL, MS_BIND | MS_REC, NULL) == 0;
+}
+
+/*
+ * The project's userland is a disk that nobody may write to, so what the command writes goes to memory above it. The
+ * kernel loads overlayfs by itself, with the modprobe of this root. bash is shown as well: a userland may have none.
+ */
+static void mount_rootfs(void)
+{
+	static const char *const shown[][2] = {
+		{ "/proc", "/proc" }, { "/sys", "/sys" }, { "/dev", "/dev" }, { "/tmp", "/tmp" }, { "/run", "/run" },
+		{ WORK_ROOT, WORK_ROOT }, { "/bin/bash", "/bpfcompat/bash" },
+	};
+	static const char options[] = "lowerdir=" ROOTFS ",upperdir=" ROOTFS_WRITTEN "/data,workdir=" ROOTFS_WRITTEN "/work";
+
+	command_root = NEW_ROOT;
+	if (mount("tmpfs", ROOTFS_WRITTEN, "tmpfs", 0, "mode=0755") < 0 || mkdir(ROOTFS_WRITTEN "/data", 0755) < 0 ||
+	    mkdir(ROOTFS_WRITTEN "/work", 0755) < 0 || mount("overlay", NEW_ROOT, "overlay", 0, options) < 0) {
+		log_line("guest.rootfs needs overlayfs, which this kernel cannot mount: %s", strerror(errno));
+		stop_machine();
+	}
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		if (!show(shown[i][0], shown[i][1])) {
+			log_line("%s cannot be shown in guest.rootfs: %s", shown[i][0], strerror(errno));
+			stop_machine();
+		}
+	if (access("/bpfcompat/modules/modules", F_OK) == 0 && !show("/bpfcompat/modules/modules", "/lib/modules"))
+		log_line("/lib/modules cannot be shown in guest.rootfs: %s", strerror(errno));
+}
+
+/* What never changes is mounted before the guest is saved. A kernel may have no modules, or no driver for disks. */
+static void mount_system(void)
+{
+	static const char *const disks[][2] = { { "tools", TOOLS_ROOT }, { "modules", "/bpfcompat/modules" }, { "rootfs", ROOTFS } };
+
+	for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+		char device[300];
+
+		if (find_disk(disks[i][0], device, sizeof(device)) && !mount_disk(device, disks[i][1])) {
+			log_line("the disk with the %s cannot be mounted: %s", disks[i][0], strerror(errno));
+			stop_machine();
+		}
+	}
+	link_tree(TOOLS_ROOT "/root", ""); /* beside it stands the lost+found of every ext4 */
+	if (access(ROOTFS "/lost+found", F_OK) == 0)
+		mount_rootfs();
+}
+
+static void mount_payload(void)
+{
+	char device[300];
+	int fd;
+
+	if (!find_disk("payload", device, sizeof(device))) {
+		/* For a kernel without disks it came in the initramfs, with the lost+found of the disk that it would have been. */
+		if (access(PAYLOAD_ROOT "/lost+found", F_OK) < 0)
+			refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
+		copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
+		link_tree(PAYLOAD_ROOT "/root", "");
+		return;
+	}
+	fd = open(device, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		refuse("%s cannot be opened: %s", device, strerror(errno));
+	/* After a restore the block cache still holds the disk that the guest was saved with. */
+	ioctl(fd, BLKFLSBUF, 0);
+	close(fd);
+	mkdir(PAYLOAD_ROOT, 0755);
+	if (!mount_disk(device, PAYLOAD_ROOT))
+		refuse("the payload disk cannot be mounted: %s", strerror(errno));
+	copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
+	if (*command_root && !show(PAYLOAD_ROOT, PAYLOAD_ROOT))
+		refuse("the payload cannot be shown in guest.rootfs: %s", strerror(errno));
+	link_tree(PAYLOAD_ROOT "/root", command_root);
+}

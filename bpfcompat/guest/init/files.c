@@ -1,0 +1,80 @@
+/* Files and folders: copied to where the command may write, or linked to where it looks. */
+#include "init.h"
+
+static void copy_file(const char *from, const char *to, mode_t mode)
+{
+	char buffer[65536];
+	ssize_t got;
+	int source = open(from, O_RDONLY | O_CLOEXEC), target = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (source < 0 || target < 0)
+		refuse("%s cannot be copied to the working directory: %s", from, strerror(errno));
+	while ((got = read(source, buffer, sizeof(buffer))) > 0)
+		for (ssize_t done = 0; done < got;) {
+			ssize_t written = write(target, buffer + done, (size_t)(got - done));
+
+			if (written < 0)
+				refuse("%s does not fit into the guest's memory: %s", from, strerror(errno));
+			done += written;
+		}
+	if (got < 0 || fchmod(target, mode) < 0)
+		refuse("%s cannot be copied to the working directory: %s", from, strerror(errno));
+	close(source);
+	close(target);
+}
+
+/* The command may write to its files, so they are copies; the payload itself is shared by all runs and read-only. */
+static void copy_tree(const char *from, const char *to)
+{
+	DIR *directory = opendir(from);
+	struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		char source[4096], target[4096], link[4096] = "";
+		struct stat status;
+
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (snprintf(source, sizeof(source), "%s/%s", from, entry->d_name) >= (int)sizeof(source) ||
+		    snprintf(target, sizeof(target), "%s/%s", to, entry->d_name) >= (int)sizeof(target) || lstat(source, &status) < 0)
+			refuse("%s/%s cannot be copied: %s", from, entry->d_name, strerror(errno));
+		if (S_ISDIR(status.st_mode)) {
+			mkdir(target, 0700);
+			copy_tree(source, target);
+			chmod(target, status.st_mode & 07777);
+		} else if (S_ISLNK(status.st_mode)) {
+			if (readlink(source, link, sizeof(link) - 1) < 0 || symlink(link, target) < 0)
+				refuse("the link %s cannot be copied: %s", source, strerror(errno));
+		} else {
+			copy_file(source, target, status.st_mode & 07777);
+		}
+	}
+	if (directory)
+		closedir(directory);
+}
+
+/* Shared libraries stand in the payload as they stand on the host; here they are links, and nothing is replaced. */
+static void link_tree(const char *from, const char *to)
+{
+	DIR *directory = opendir(from);
+	struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		char source[4096], target[4096];
+		struct stat status;
+
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (snprintf(source, sizeof(source), "%s/%s", from, entry->d_name) >= (int)sizeof(source) ||
+		    snprintf(target, sizeof(target), "%s/%s", to, entry->d_name) >= (int)sizeof(target) || lstat(source, &status) < 0)
+			refuse("%s/%s cannot be linked: %s", from, entry->d_name, strerror(errno));
+		if (S_ISDIR(status.st_mode)) {
+			mkdir(target, 0755);
+			link_tree(source, target);
+		} else if (symlink(source, target) < 0 && errno != EEXIST) {
+			refuse("%s cannot be linked: %s", target, strerror(errno));
+		}
+	}
+	if (directory)
+		closedir(directory);
+}

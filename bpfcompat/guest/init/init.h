@@ -1,0 +1,76 @@
+/* What the parts of init share. They are one program and one translation unit (main.c), so everything is static. */
+#ifndef BPFCOMPAT_INIT_H
+#define BPFCOMPAT_INIT_H
+
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/random.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/klog.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROTOCOL "2"
+#define WINDOW 2048
+#define JOB_LIMIT (512 * 1024)
+#define NONCE_SIZE 33
+#define KEPT (256 * 1024) /* bytes kept of the beginning and of the end of each stream */
+#define ENVIRONMENT_LIMIT 1024
+
+#define STALE (16 << 20) /* bytes of free memory that the boot has left used */
+
+#define TOOLS_ROOT "/bpfcompat/tools"
+#define PAYLOAD_ROOT "/bpfcompat/payload"
+#define WORK_ROOT "/bpfcompat/work"
+#define ROOTFS "/bpfcompat/rootfs" /* a userland of the project's own, read-only */
+#define ROOTFS_WRITTEN "/bpfcompat/upper"
+#define NEW_ROOT "/bpfcompat/root" /* what the command sees of it */
+
+struct stream {
+	const char *port;
+	int in, out;           /* the command's pipe; the serial port */
+	uint64_t total, sent;  /* bytes seen; bytes put on the wire in the end */
+	size_t head_length, head_sent;
+	char head[KEPT];
+	char ring[KEPT];       /* the last KEPT bytes after the head */
+};
+
+static struct stream out, err; /* set up at run time: initialised, their megabyte would be in the file */
+static int control = -1;
+static char nonce[NONCE_SIZE] = "0";
+static struct utsname kernel;
+static const char *command_root = ""; /* NEW_ROOT, if the project has a userland of its own */
+
+struct job {
+	const char *command, *binary, *artifact, *time, *seed;
+	bool payload;
+	const char *environment[ENVIRONMENT_LIMIT + 1];
+	size_t environment_length;
+};
+
+#endif

@@ -1,0 +1,124 @@
+/* The job: received, checked and parsed; the clock and the random numbers that it brings. */
+#include "init.h"
+
+static bool read_byte(char *byte, int timeout_ms)
+{
+	for (;;) {
+		struct pollfd waiting = { .fd = control, .events = POLLIN };
+		ssize_t got = read(control, byte, 1);
+
+		if (got == 1)
+			return true;
+		if (got < 0 && errno != EAGAIN && errno != EINTR)
+			return false;
+		if (poll(&waiting, 1, timeout_ms) == 0)
+			return false;
+	}
+}
+
+static void read_line(char *line, size_t size)
+{
+	size_t used = 0;
+	char byte;
+
+	while (read_byte(&byte, -1) && byte != '\n')
+		if (used < size - 1)
+			line[used++] = byte;
+	line[used] = 0;
+}
+
+/*
+ * Makes this guest smaller to save: the boot's own code and the packed initramfs are free memory by now, but not empty.
+ * The kernel hands it out first, and zeroes it for a process: 13 MB less on disk, for 50 ms of the boot that is saved.
+ */
+static void settle(void)
+{
+	struct sysinfo memory;
+	pid_t child;
+
+	sysinfo(&memory);
+	child = memory.freeram * memory.mem_unit > 4ul * STALE ? fork() : -1;
+	if (child == 0) {
+		char *stale = mmap(NULL, STALE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		for (size_t at = 0; stale != MAP_FAILED && at < STALE; at += 4096)
+			((volatile char *)stale)[at] = 0;
+		_exit(0);
+	}
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	say("SETTLED", "");
+}
+
+static char *receive_job(size_t *length)
+{
+	char line[256], *blob;
+	size_t got = 0, next = WINDOW;
+	unsigned int crc;
+
+	for (read_line(line, sizeof(line)); !strcmp(line, "SETTLE"); read_line(line, sizeof(line)))
+		settle();
+	if (sscanf(line, "JOB %32[0-9a-f] %zu %x", nonce, length, &crc) != 3 || *length > JOB_LIMIT)
+		refuse("the job's first line cannot be read");
+	blob = calloc(1, *length + 1);
+	while (got < *length) {
+		if (!read_byte(blob + got, 10000))
+			refuse("the job stopped after %zu of %zu bytes", got, *length);
+		if (++got == next && got < *length) {
+			say("GOT", "%zu", got);
+			next += WINDOW;
+		}
+	}
+	if (crc32_of(blob, *length) != crc)
+		refuse("the job was damaged on its way (%zu bytes)", *length);
+	return blob;
+}
+
+static void parse_job(char *blob, size_t length, struct job *job)
+{
+	for (char *at = blob; at < blob + length;) {
+		const char *key = at, *value = at + strlen(at) + 1;
+
+		if (value >= blob + length)
+			refuse("the job ends in the middle of %s", key);
+		at += strlen(key) + strlen(value) + 2;
+		if (!strcmp(key, "command"))
+			job->command = value;
+		else if (!strcmp(key, "binary"))
+			job->binary = value;
+		else if (!strcmp(key, "artifact"))
+			job->artifact = value;
+		else if (!strcmp(key, "time"))
+			job->time = value;
+		else if (!strcmp(key, "seed"))
+			job->seed = value;
+		else if (!strcmp(key, "payload"))
+			job->payload = true;
+		else if (!strcmp(key, "env") && job->environment_length < ENVIRONMENT_LIMIT)
+			job->environment[job->environment_length++] = value;
+		else
+			refuse("the job has a part that this guest does not know: %s", key);
+	}
+	if (!job->command)
+		refuse("the job has no command");
+}
+
+/* A restored guest has the clock and the random numbers of the moment it was saved, like all its siblings. */
+static void refresh(const struct job *job)
+{
+	struct timespec now = { 0 };
+	struct { int entropy, size; unsigned char bytes[64]; } pool = { .size = 0 };
+	int fd;
+
+	if (job->time && sscanf(job->time, "%ld.%ld", &now.tv_sec, &now.tv_nsec) == 2 && clock_settime(CLOCK_REALTIME, &now) < 0)
+		refuse("the clock cannot be set: %s", strerror(errno));
+	for (const char *hex = job->seed; hex && hex[0] && hex[1] && pool.size < (int)sizeof(pool.bytes); hex += 2)
+		sscanf(hex, "%2hhx", &pool.bytes[pool.size++]);
+	pool.entropy = pool.size * 8;
+	fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0)
+		refuse("the random numbers cannot be seeded: %s", strerror(errno));
+	/* Without this, kernels before 5.18 go on with the old key for up to five minutes. */
+	ioctl(fd, RNDRESEEDCRNG);
+	close(fd);
+}

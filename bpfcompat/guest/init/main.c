@@ -1,0 +1,65 @@
+/*
+ * PID 1 of the guest: mounts what an eBPF loader expects, waits for one job on ttyS1, runs it, reports how it ended.
+ *
+ * Ports: ttyS0 is the kernel's console, ttyS1 carries the control lines, ttyS2 the command's stdout, ttyS3 its stderr.
+ * Nothing else shares a port with printk: on a shared console 23 of 300 long lines were broken (Debian 6.1, QEMU 7.2).
+ *
+ * Control lines are tab-separated, end in a CRC-32 of all before it, and carry the nonce of the job they speak of:
+ *     BPFCOMPAT <version> READY 0 <release> <crc>
+ *     BPFCOMPAT <version> BEGIN <nonce> <release> <machine> <kernel version> <crc>
+ *     BPFCOMPAT <version> ENDED <nonce> <crc>                  the command has ended, but its streams are still on their way
+ *     BPFCOMPAT <version> END   <nonce> <wait status> <ns> <utime us> <stime us> <max rss KiB> <out> <out sent> <err> <err sent> <drained> <crc>
+ *     BPFCOMPAT <version> FAIL  <nonce> <what could not be done> <crc>
+ * The host sends "JOB <nonce> <length> <crc>\n" and then <length> bytes of NUL-terminated key, value pairs, in windows
+ * of WINDOW bytes, each but the last answered by GOT: the serial driver drops what a slow reader leaves in its buffer.
+ * Before it, the host may send "SETTLE\n" to a guest that it is about to save (answered by SETTLED).
+ * While the command runs, the host may send "PING <nonce>\n" (answered by PONG) and "DUMP <nonce>\n" (blocked tasks to the console, DUMPED).
+ */
+#include "init.h"
+
+/* The order matters: each part uses what stands before it. One unit lets the compiler drop what nobody uses. */
+#include "protocol.c"
+#include "boot.c"
+#include "job.c"
+#include "files.c"
+#include "disks.c"
+#include "command.c"
+#include "streams.c"
+#include "run.c"
+
+int main(void)
+{
+	static struct job job;
+	size_t length;
+	char *blob;
+
+	out.port = "/dev/ttyS2";
+	err.port = "/dev/ttyS3";
+	mount_all();
+	load_modules();
+	mount_system();
+	bring_up_loopback();
+	set_limits();
+	uname(&kernel);
+	control = open_port("/dev/ttyS1");
+	out.out = open_port(out.port);
+	err.out = open_port(err.port);
+	if (control < 0 || out.out < 0 || err.out < 0) {
+		log_line("this kernel has no four 8250 serial ports: %s", strerror(errno));
+		stop_machine();
+	}
+	say("READY", "%s", kernel.release);
+
+	blob = receive_job(&length);
+	parse_job(blob, length, &job);
+	refresh(&job);
+	if (job.payload)
+		mount_payload();
+	add_environment(&job, "BPFCOMPAT_BIN", job.binary);
+	add_environment(&job, "BPFCOMPAT_ARTIFACT", job.artifact);
+	add_environment(&job, "BPFCOMPAT_REMOTE_ROOT", WORK_ROOT);
+	klogctl(8, NULL, 7); /* the boot is quiet, the run is not: what the kernel says about the loader is evidence */
+	run(&job);
+	for (;;)
+		pause(); /* the host ends the machine when it has every byte */
+}

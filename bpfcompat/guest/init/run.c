@@ -1,0 +1,125 @@
+/* While the command runs: whatever happens is waited for in one loop, to the command's end and END. */
+#include "init.h"
+
+static void dump_tasks(void)
+{
+	write_file("/proc/sys/kernel/printk", "8");
+	write_file("/proc/sysrq-trigger", "w");
+	write_file("/proc/sysrq-trigger", "l");
+	say("DUMPED", "");
+}
+
+static void answer_host(void)
+{
+	static char line[64];
+	static size_t used;
+	char byte, asked[NONCE_SIZE];
+
+	while (read(control, &byte, 1) == 1) {
+		if (byte != '\n') {
+			if (used < sizeof(line) - 1)
+				line[used++] = byte;
+			continue;
+		}
+		line[used] = 0;
+		used = 0;
+		if (sscanf(line, "PING %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+			say("PONG", "");
+		else if (sscanf(line, "DUMP %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+			dump_tasks();
+	}
+}
+
+static int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+/* Reaps what has ended; true once the command itself has. */
+static bool reap(pid_t command, int *status, struct rusage *usage)
+{
+	bool ended = false;
+	struct rusage one;
+	int code;
+	pid_t pid;
+
+	while ((pid = wait4(-1, &code, WNOHANG, &one)) > 0)
+		if (pid == command) {
+			*status = code;
+			*usage = one;
+			ended = true;
+		}
+	return ended;
+}
+
+/* One turn of the loop: waits for any port, pipe or child. */
+static void turn(int children, int timeout_ms)
+{
+	struct signalfd_siginfo ignored;
+	struct pollfd ports[] = {
+		{ .fd = out.in, .events = POLLIN },
+		{ .fd = err.in, .events = POLLIN },
+		{ .fd = out.head_sent < out.head_length ? out.out : -1, .events = POLLOUT },
+		{ .fd = err.head_sent < err.head_length ? err.out : -1, .events = POLLOUT },
+		{ .fd = children, .events = POLLIN },
+		{ .fd = control, .events = POLLIN },
+	};
+
+	if (poll(ports, sizeof(ports) / sizeof(ports[0]), timeout_ms) <= 0)
+		return;
+	if (ports[0].revents)
+		take(&out);
+	if (ports[1].revents)
+		take(&err);
+	if (ports[2].revents)
+		forward(&out);
+	if (ports[3].revents)
+		forward(&err);
+	if (ports[4].revents && read(children, &ignored, sizeof(ignored)) < 0)
+		log_line("signalfd: %s", strerror(errno));
+	if (ports[5].revents & (POLLHUP | POLLERR))
+		reopen(&control, "/dev/ttyS1");
+	else if (ports[5].revents)
+		answer_host();
+}
+
+static void run(const struct job *job)
+{
+	struct rusage usage = { 0 };
+	sigset_t child_ends;
+	int status = 0, children;
+	int64_t began, took, deadline;
+	pid_t command;
+
+	sigemptyset(&child_ends);
+	sigaddset(&child_ends, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child_ends, NULL);
+	children = signalfd(-1, &child_ends, SFD_CLOEXEC | SFD_NONBLOCK);
+	say("BEGIN", "%s\t%s\t%s", kernel.release, kernel.machine, kernel.version);
+	began = monotonic_ns();
+	command = start(job);
+	while (!reap(command, &status, &usage))
+		turn(children, -1);
+	took = monotonic_ns() - began;
+
+	/* What the command left behind must neither delay the verdict nor write after it. */
+	kill(-1, SIGKILL);
+	for (deadline = monotonic_ns() + 2000000000ll; (out.in >= 0 || err.in >= 0) && monotonic_ns() < deadline;) {
+		turn(children, 100);
+		reap(command, &status, &usage);
+	}
+	/* The command's clock must not run on while the serial port (0.5 MB/s under emulation) catches up. */
+	if (out.total + err.total - out.head_sent - err.head_sent > 4096)
+		say("ENDED", "");
+	send_rest(&out);
+	send_rest(&err);
+	reopen(&control, "/dev/ttyS1");
+	say("END", "%d\t%lld\t%lld\t%lld\t%ld\t%llu\t%llu\t%llu\t%llu\t%d", status, (long long)took,
+	    usage.ru_utime.tv_sec * 1000000ll + usage.ru_utime.tv_usec, usage.ru_stime.tv_sec * 1000000ll + usage.ru_stime.tv_usec,
+	    usage.ru_maxrss, (unsigned long long)out.total, (unsigned long long)out.sent, (unsigned long long)err.total,
+	    (unsigned long long)err.sent, out.in < 0 && err.in < 0);
+	tcdrain(control);
+}

@@ -1,0 +1,59 @@
+/* The command's streams: the first part goes out at once, the last part at the end, all is counted. */
+#include "init.h"
+
+/* Takes what is in the pipe: the first KEPT bytes for the wire at once, of the rest the last KEPT for later. */
+static void take(struct stream *stream)
+{
+	char buffer[65536];
+	ssize_t got = read(stream->in, buffer, sizeof(buffer));
+	size_t offset = 0;
+
+	if (got <= 0) {
+		if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+			close(stream->in);
+			stream->in = -1;
+		}
+		return;
+	}
+	if (stream->head_length < KEPT) {
+		offset = KEPT - stream->head_length;
+		if (offset > (size_t)got)
+			offset = (size_t)got;
+		memcpy(stream->head + stream->head_length, buffer, offset);
+		stream->head_length += offset;
+	}
+	stream->total += offset;
+	while (offset < (size_t)got) {
+		size_t at = (stream->total - KEPT) % KEPT, part = KEPT - at;
+
+		if (part > (size_t)got - offset)
+			part = (size_t)got - offset;
+		memcpy(stream->ring + at, buffer + offset, part);
+		offset += part;
+		stream->total += part;
+	}
+}
+
+static void forward(struct stream *stream)
+{
+	ssize_t written = write(stream->out, stream->head + stream->head_sent, stream->head_length - stream->head_sent);
+
+	if (written > 0) {
+		stream->head_sent += (size_t)written;
+	} else if (written < 0 && errno == EIO) {
+		reopen(&stream->out, stream->port);
+	}
+}
+
+static void send_rest(struct stream *stream)
+{
+	uint64_t after_head = stream->total - stream->head_length;
+	size_t kept = after_head < KEPT ? (size_t)after_head : KEPT;
+	size_t start = after_head < KEPT ? 0 : after_head % KEPT;
+
+	write_all(&stream->out, stream->port, stream->head + stream->head_sent, stream->head_length - stream->head_sent);
+	write_all(&stream->out, stream->port, stream->ring + start, kept - start);
+	write_all(&stream->out, stream->port, stream->ring, start);
+	stream->sent = stream->head_length + kept;
+	tcdrain(stream->out);
+}
