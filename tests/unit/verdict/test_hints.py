@@ -7,7 +7,7 @@ import pytest
 from bpfcompat.model import Features, Stream
 from bpfcompat.verdict import bpf, hints
 
-from .test_report import FAIL, PASS, target
+from ..report.test_report import FAIL, PASS, target
 
 
 def hinted(stderr="", log="", verdict=FAIL):

@@ -91,7 +91,7 @@ def test_the_example_is_valid():
 
     from bpfcompat.project import document, schema
 
-    example = Path(__file__).parents[2] / "bpfcompat.yaml.example"
+    example = Path(__file__).parents[3] / "bpfcompat.yaml.example"
     schema.check(document.read(example), "project")
 
 

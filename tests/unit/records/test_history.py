@@ -13,7 +13,7 @@ from bpfcompat.records import history
 from bpfcompat.report import document
 from bpfcompat.system import atomic
 
-from .test_report import FAIL, INFRA, PASS, run, target
+from ..report.test_report import FAIL, INFRA, PASS, run, target
 
 
 def append(folder, found):

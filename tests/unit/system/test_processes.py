@@ -1,0 +1,41 @@
+"""Children that die with us."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from bpfcompat.errors import BpfcompatError
+from bpfcompat.system import processes
+
+
+def test_a_child_dies_with_its_parent(tmp_path):
+    """kill -9 of the tool leaves no child."""
+    import subprocess
+    import sys
+
+    code = (
+        "from bpfcompat.system import processes; import sys, time\n"
+        "child = processes.start(['sleep', '1000']); print(child.pid, flush=True); time.sleep(1000)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    pid = int(parent.stdout.readline())
+    while Path(f"/proc/{pid}/comm").read_text().strip() != "sleep":
+        pass  # setpriv has not yet become sleep; before that it has not yet asked to die with its parent
+    watch = os.pidfd_open(pid)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    import select
+
+    poll = select.poll()
+    poll.register(watch, select.POLLIN)
+    assert poll.poll(10_000), "the child outlived its parent"
+    os.close(watch)
+
+
+def test_a_missing_program_is_a_sentence():
+    with pytest.raises(BpfcompatError):
+        processes.check(["/no/such/program"], doing="testing")

@@ -1,0 +1,30 @@
+"""QEMU's arguments."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from bpfcompat.vm import qemu
+
+MACHINE = qemu.Machine("qemu", "tcg", 512, 1, Path("/k/vmlinuz"), Path("/k/initramfs"))
+
+
+def test_the_arguments_of_qemu():
+    arguments = qemu.argv(MACHINE, [5, 6, 7, 8], 9, Path("/p/a,b.ext4"))
+    text = " ".join(arguments)
+    assert [a for a in arguments if a.startswith("chardev:")] == [f"chardev:{name}" for name in qemu.SERIAL_PORTS]
+    for name, number in zip(qemu.SERIAL_PORTS, (5, 6, 7, 8), strict=True):
+        assert f"socket,id={name},fd={number}" in arguments
+    assert "file=/p/a,,b.ext4" in text
+    for wanted in ("-nodefaults", "-no-user-config", "-no-reboot", "-nic none", "readonly=on", "-sandbox on"):
+        assert wanted in text
+
+
+def test_emulated_processors_share_one_thread():
+    assert "tcg,thread=single" in qemu.argv(replace(MACHINE, cpus=4), [1, 2, 3, 4], 5, Path("p"))
+    assert "kvm" in qemu.argv(replace(MACHINE, accelerator="kvm"), [1, 2, 3, 4], 5, Path("p"))
+
+
+def test_a_profile_adds_to_the_kernel_command_line():
+    line = replace(MACHINE, cmdline="lsm=bpf  foo").kernel_command_line
+    assert line.endswith("lsm=bpf foo")
+    assert "panic=-1" in line
