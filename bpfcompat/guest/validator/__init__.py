@@ -15,7 +15,7 @@ from bpfcompat.system import digest, host, processes
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
 
-SOURCES = Path(__file__).with_name("validator")
+SOURCES = Path(__file__).parent
 FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra")
 LIBBPF_VARIABLE = "BPFCOMPAT_LIBBPF"
 OBJECT_BYTES_AT_MOST = 256 << 20
