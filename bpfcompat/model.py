@@ -9,6 +9,9 @@ from typing import Any
 
 from bpfcompat.validation import Validation
 
+VERSION = "0.1.0"
+"""Of this tool; a constant, since to ask pip's records for it takes longer than to read a stored verdict."""
+
 
 class Status(str, Enum):
     """A verdict's three values; `infra_error` means that there is no verdict."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.model import VERSION
 from bpfcompat.system import processes
 
 __all__ = ["VERBS", "main"]
@@ -66,6 +67,4 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _version() -> str:
-    from importlib import metadata
-
-    return f"bpfcompat {metadata.version('bpfcompat')}"
+    return f"bpfcompat {VERSION}"

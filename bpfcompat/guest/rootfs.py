@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import stat
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ def find(source: Path, cache: Path) -> Rootfs:
             known = json.loads(memo.read_bytes())
             return Rootfs(known["identity"], known["files"])
         found = _of_folder(source) if source.is_dir() else _of_archive(source)
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError) as error:
         raise BpfcompatError(
             f"guest.rootfs: {source} is neither a folder nor a tar archive that can be read: {error}.",
             "name a folder, or what `tar -cf` or `docker export` writes",
@@ -116,8 +115,13 @@ def _of_folder(source: Path) -> Rootfs:
 
 
 def _of_archive(source: Path) -> Rootfs:
-    with tarfile.open(source) as archive:
-        members = {member.name.removeprefix("./").rstrip("/"): member for member in archive}
+    import tarfile  # which a project without a userland of its own does not need
+
+    try:
+        with tarfile.open(source) as archive:
+            members = {member.name.removeprefix("./").rstrip("/"): member for member in archive}
+    except tarfile.TarError as error:
+        raise OSError(error) from error
     for name in members:
         if name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise BpfcompatError(f"guest.rootfs: {source} holds the name {name[:100]!r}, which leads out of it.")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.kernels import image, modules, needs
 from bpfcompat.model import Classification, Kernel
 from bpfcompat.system import atomic, digest, disk, host, processes
 
@@ -40,6 +39,8 @@ class Fetched:
 
 def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
     """Copy a kernel into the store, pin `address` to it and return it; raises NoVerdict if it cannot be booted."""
+    from bpfcompat.kernels import image, modules, needs  # what a run of stored kernels does not need
+
     image.refuse_foreign(fetched.image, source)
     stamps = _stamps(fetched.watched)
     packed = fetched.image.read_bytes()
@@ -76,6 +77,8 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
 
 def _store_modules(folder: Path, tree: Path | None, all_modules: dict[str, Path], release: str) -> list[str]:
     """Keep the modules that the guest needs to mount its disks, decompressed, whose names are returned, and all as a disk."""
+    from bpfcompat.kernels import modules
+
     (folder / "modules").mkdir()
     if tree is None:
         return []

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bpfcompat.model import Outcome, OutcomeKind, Record, Run, Shipped, Stream, Target
+from bpfcompat.model import VERSION, Outcome, OutcomeKind, Record, Run, Shipped, Stream, Target
 from bpfcompat.report import artifact, gate, identity
 from bpfcompat.system import digest
 from bpfcompat.verdict import hints
@@ -26,7 +25,7 @@ def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None
         "schema_version": "v0.1",
         "run": {"id": run.id, "started_at": run.started_at, "finished_at": run.finished_at},
         "tool": {
-            "version": metadata.version("bpfcompat"),
+            "version": VERSION,
             "qemu": run.qemu,
             "accelerator": run.accelerator,
             "accelerator_reason": run.accelerator_reason,

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from doit.cmd_base import ModuleTaskLoader
+from doit.cmd_run import Run as RunCommand
+from doit.dependency import SqliteDB
 from doit.doit_cmd import DoitMain
+from doit.plugin import PluginDict
 from doit.reporter import ZeroReporter
 
 from bpfcompat.errors import BpfcompatError
@@ -31,6 +34,21 @@ def _collector(failures: list[str]) -> type[ZeroReporter]:
     return Failures
 
 
+class _RunCommand(RunCommand):  # type: ignore[misc]
+    """doit's `run` with what it is told, not with plugins: to look for them it reads what pip knows of every package."""
+
+    def get_reporters(self) -> dict[str, Any]:
+        return {}
+
+    def get_backends(self) -> dict[str, Any]:
+        return {"sqlite3": SqliteDB}
+
+
+class _Main(DoitMain):  # type: ignore[misc]
+    def get_cmds(self) -> Any:
+        return PluginDict(run=_RunCommand)
+
+
 def run(session: Session, progress: Progress | None = None) -> Run:
     """Do whatever a session still lacks and return what was found out.
 
@@ -51,9 +69,8 @@ def run(session: Session, progress: Progress | None = None) -> Run:
         "verbosity": 0,
     }
     # Without config_filenames=() doit would read the pyproject.toml of whatever folder we are called in.
-    DoitMain(ModuleTaskLoader({"DOIT_CONFIG": config, "task_bpfcompat": task_bpfcompat}), config_filenames=()).run(
-        ["run"]
-    )
+    loader = ModuleTaskLoader({"DOIT_CONFIG": config, "task_bpfcompat": task_bpfcompat})
+    _Main(loader, config_filenames=()).run(["run"])
     if not found:
         raise BpfcompatError(failures[0] if failures else "doit could not run the tasks; its words are above.")
     return found[0]
