@@ -6,7 +6,6 @@ import argparse
 import fnmatch
 import math
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Project
 from bpfcompat.project import matrix
+from bpfcompat.system import destination
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -134,15 +134,4 @@ def _jobs(text: str) -> int | None:
 
 def writable(path: Path | None, flag: str) -> Path | None:
     """Refuse a report that could not be written before an hour of machines, not after."""
-    if path is None:
-        return None
-    folder = path.absolute().parent
-    if path.is_dir():
-        raise BpfcompatError(f"{flag} {path} is a folder.", f"name a file in it: {flag} {path}/report")
-    try:
-        tempfile.TemporaryFile(dir=folder).close()  # asking for permissions is not enough: /proc grants root everything
-    except OSError:
-        raise BpfcompatError(
-            f"{flag} {path} cannot be written: {folder} is not a folder that is ours to write.", f"mkdir -p {folder}"
-        ) from None
-    return path.absolute()
+    return destination.check(path, flag) if path else None

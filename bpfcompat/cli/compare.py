@@ -13,7 +13,7 @@ from bpfcompat.errors import BpfcompatError
 from bpfcompat.project import WORKDIR_NAME
 from bpfcompat.records import history
 from bpfcompat.report import compare, plain, view
-from bpfcompat.system import atomic
+from bpfcompat.system import atomic, destination
 
 FAILED = 2
 NO_VERDICT = 1
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     target = common.writable(options.out, "--out")
     found = compare.compare(*(view.read(_report(options, side)) for side in ("base", "head")))
     if target:
-        atomic.write_json(target, found.plain())
+        destination.write(target, atomic.json_text(found.plain()).encode(errors="replace"))
     sys.stdout.write(atomic.json_text(found.plain()) if options.json else _text(found))
     if not options.fail_on_regression:
         return 0

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the files; raises BpfcompatError rather than replace one."""
     files = {options.folder / "bpfcompat.yaml": PROJECT, options.folder / "dodo.py": DODO}
     for path in files:
-        if path.exists():
+        if path.exists() or path.is_symlink():
             raise BpfcompatError(
                 f"{path} exists already; nothing was written.", f"edit it, or move it away: mv {path} {path}.old"
             )

@@ -217,10 +217,10 @@ def _sweep(options: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     from bpfcompat.cli import common
-    from bpfcompat.system import atomic
+    from bpfcompat.system import destination
 
     target = common.writable(options.out, "--out")
     if target:
-        atomic.write(target, text.encode())
+        destination.write(target, text.encode())
     sys.stdout.write(f"wrote {options.out}\n")
     return 0

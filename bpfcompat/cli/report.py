@@ -12,7 +12,7 @@ from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.project import WORKDIR_NAME, schema
 from bpfcompat.report import output
-from bpfcompat.system import atomic
+from bpfcompat.system import destination
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
         return 0
     try:
-        atomic.write(target, text.encode(errors="replace"))
+        destination.write(target, text.encode(errors="replace"))
     except OSError as error:
         raise BpfcompatError(f"--out {target} cannot be written: {error.strerror}.") from error
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Kernel
-from bpfcompat.system import atomic
+from bpfcompat.system import atomic, destination
 
 _FORMAT = 1
 
@@ -56,6 +56,7 @@ def read(path: Path | None) -> Locks:
 def write(path: Path, locks: Locks) -> None:
     """Write a lock file; raises BpfcompatError if it cannot be written."""
     try:
-        atomic.write_json(path, {"format": _FORMAT, "profiles": {name: asdict(row) for name, row in locks.items()}})
+        text = atomic.json_text({"format": _FORMAT, "profiles": {name: asdict(row) for name, row in locks.items()}})
+        destination.write(path, text.encode(errors="replace"))
     except OSError as error:
         raise BpfcompatError(f"{path} cannot be written: {error.strerror}.") from error

@@ -13,7 +13,7 @@ from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Run
 from bpfcompat.records import history
 from bpfcompat.report import document, progress, table, view
-from bpfcompat.system import atomic
+from bpfcompat.system import atomic, destination
 
 FORMATS = ("table", "json", "markdown", "junit", "html")
 _PAGE_BYTES = 16 << 20
@@ -49,17 +49,19 @@ def write(run: Run, wanted: Wanted) -> None:
     sys.stdout.write(render(report, "table") + f"\nreport: {paths.get('html', paths['json'])}\n")
     sys.stdout.flush()
     text = render(report, "json")
-    try:
-        for name, path in paths.items():
-            atomic.write(path, (text if name == "json" else render(report, name)).encode(errors="replace"))
-    except OSError as error:
-        raise BpfcompatError(f"the report cannot be written: {error.strerror}: {error.filename}.") from error
-    finally:
+    failures = []
+    for name, path in paths.items():  # each of them, whatever becomes of the others
         try:
-            history.append(workdir, report, text)
-        except (BpfcompatError, OSError) as error:
-            why = f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else error
-            sys.stderr.write(f"bpfcompat: this run is not in the history: {why}\n")
+            destination.write(path, (text if name == "json" else render(report, name)).encode(errors="replace"))
+        except OSError as error:
+            failures.append(f"the report cannot be written: {error.strerror}: {path}.")
+    try:
+        history.append(workdir, report, text)
+    except (BpfcompatError, OSError) as error:
+        why = f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else error
+        sys.stderr.write(f"bpfcompat: this run is not in the history: {why}\n")
+    if failures:
+        raise BpfcompatError(" ".join(failures))
 
 
 def render(report: dict[str, Any], name: str) -> str:

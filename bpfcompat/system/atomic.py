@@ -20,14 +20,17 @@ def write(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of the one at `path` when the block ends well, and vanishes when it does not."""
+def written(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the place of the one at `path` when the block ends well, and vanishes when it does not.
+
+    For paths of our own. What a user names goes through `destination`: it may be a link, a device or a pipe.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file  # no fsync: a torn file after a power cut is not valid JSON, and readers treat it as absent
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Expectation, Record, Verdict
 from bpfcompat.project import manifest
 from bpfcompat.records import VerdictStore
-from bpfcompat.system import atomic
+from bpfcompat.system import atomic, destination
 from bpfcompat.workflow import jobs
 
 _ABOUT = "bpfcompat-verdicts.json"
@@ -55,7 +55,7 @@ def export(store: VerdictStore, target: Path, sender: str) -> int:
     sender: whose they are, for those that were found out here.
     """
     records = list(store.records())
-    with atomic.written(target) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+    with destination.written(target) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
         about = {"format": _FORMAT, "sender": sender, "verdicts": len(records)}
         _add(archive, _ABOUT, json.dumps(about).encode())
         for record in records:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Check, Classification, Expectation, Job, Matrix, Payload, Shipped, Status, Verdict
 from bpfcompat.project import schema
-from bpfcompat.report import document, html, junit, markdown, table, view
+from bpfcompat.report import document, html, junit, markdown, output, table, view
 
 from .test_report import FAIL, INFRA, NOW, PASS, run, target
 
@@ -168,3 +170,18 @@ def test_a_long_log_is_shown_by_both_ends(tmp_path):
 
 def test_profiles_come_in_the_order_of_the_matrix():
     assert list(view.read(reported(sample())).by_profile()) == ["old", "new", "odd", "far"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes device nodes; CI is root")
+def test_no_report_replaces_a_device_or_a_link_and_one_that_fails_does_not_stop_the_others(tmp_path, capsys):
+    null, full, link = tmp_path / "null", tmp_path / "full", tmp_path / "link"
+    os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mknod(full, stat.S_IFCHR | 0o666, os.makedev(1, 7))
+    link.symlink_to(tmp_path / "behind")
+    found = replace(sample(), project=replace(sample().project, workdir=tmp_path / "work"))
+    with pytest.raises(BpfcompatError, match=f"No space left on device: {full}"):
+        output.write(found, output.Wanted(json=null, markdown=full, junit=link))
+    assert stat.S_ISCHR(null.stat().st_mode)
+    assert stat.S_ISCHR(full.stat().st_mode)
+    assert link.is_symlink()
+    assert (tmp_path / "behind").read_text().startswith("<?xml")
