@@ -117,10 +117,17 @@ def _adjusted(project: Project, options: argparse.Namespace) -> Project:
             "--runner vm",
         )
     if options.bundle_libs:
+        if not any(check.binary for check in project.checks):
+            raise BpfcompatError("--bundle-libs is for a binary, and there is none.", "name one, or leave the flag out")
         project = replace(project, checks=tuple(replace(check, bundle_libs=True) for check in project.checks))
     if options.command_timeout:
         limit = duration(options.command_timeout, "--command-timeout")
-        project = replace(project, checks=tuple(replace(check, timeout=limit) for check in project.checks))
+        profiles = tuple(replace(profile, timeout=None) for profile in project.matrix.profiles)  # the flag wins
+        project = replace(
+            project,
+            checks=tuple(replace(check, timeout=limit) for check in project.checks),
+            matrix=replace(project.matrix, profiles=profiles),
+        )
     return replace(project, matrix=matrix.select(project.matrix, options.profile))
 
 

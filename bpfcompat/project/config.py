@@ -18,6 +18,11 @@ FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
 _PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact", "trust_imported", "guest")
 """What is the whole project's, not one check's."""
+_DEFAULTS = ("binary", "bundle_libs", "artifact", "files", "env", "expect", "timeout")
+"""What can be said once for all checks."""
+_BY_NAME = ("env", "expect")
+_OF_A_COMMAND = ("binary", "bundle_libs", "expect")
+_SET_BY_US = ("BPFCOMPAT_BIN", "BPFCOMPAT_ARTIFACT", "BPFCOMPAT_REMOTE_ROOT")
 COMMAND_BYTES_AT_MOST = 131_071
 """Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
 
@@ -42,7 +47,7 @@ def load_project(path: Path) -> Project:
     schema.check(read, "project")
     value = read.value
     root = file.resolve().parent
-    rows = value.get("checks") or [{key: value[key] for key in value if key not in _PROJECT_KEYS}]
+    rows = _rows(read)
     names: dict[str, int] = {}
     for index, row in enumerate(rows):
         if names.setdefault(row.get("name", "command"), index) != index:
@@ -61,6 +66,44 @@ def load_project(path: Path) -> Project:
         lock=matrix.lock_path(kernels, root), trust_imported=value.get("trust_imported", True),
         rootfs=root / value["guest"]["rootfs"] if "rootfs" in value.get("guest", {}) else None,
     )  # fmt: skip
+
+
+def _rows(read: Document) -> list[dict[str, Any]]:
+    """Return what is said of each check, with what is said once for all of them.
+
+    What stands beside `checks:` is the default of every check; what a check says itself wins. Of `env` and `expect` each
+    name is a default by itself. Raises BpfcompatError for what can be the default of no check.
+    """
+    value = read.value
+    shared = {key: value[key] for key in value if key not in (*_PROJECT_KEYS, "checks")}
+    if "checks" not in value:
+        return [shared]
+    for key in shared:
+        if key not in _DEFAULTS:
+            raise BpfcompatError(
+                f"{read.where((key,))}: `{key}` cannot be said for all checks at once.",
+                "write it in the check that it is for",
+            )
+    rows = [_with_defaults(row, shared) for row in value["checks"]]
+    for index, row in enumerate(rows):
+        if "command" not in row and "artifact" not in row:
+            raise BpfcompatError(
+                f"{read.where(('checks', index))}: there is neither a command to run nor an artifact.",
+                "add a line `command: $BPFCOMPAT_BIN --self-test`",
+            )
+    for key in shared:
+        if not any(key in row for row in rows):
+            raise BpfcompatError(
+                f"{read.where((key,))}: `{key}` belongs to a command, and no check has one.",
+                "remove it, or add `command:`",
+            )
+    return rows
+
+
+def _with_defaults(row: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    of_this = {key: shared[key] for key in shared if "command" in row or key not in _OF_A_COMMAND}
+    merged = {key: {**of_this[key], **row.get(key, {})} for key in _BY_NAME if key in of_this}
+    return {**of_this, **row, **merged}
 
 
 def _matrix(read: Document, root: Path) -> Matrix:
@@ -100,20 +143,30 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
     command = manifest.command(validation) if validation else row["command"]
     refuse_long_command(command, read.where((*location, "command" if "command" in row else "artifact")))
     if validation:
-        for key in ("binary", "bundle_libs", "expect"):
+        for key in _OF_A_COMMAND:
             if key in row:
                 raise BpfcompatError(
                     f"{read.where((*location, key))}: `{key}` belongs to a command, and there is none.",
                     "add `command:`",
                 )
+    if row.get("bundle_libs") and "binary" not in row:
+        raise BpfcompatError(
+            f"{_where(read, location, 'bundle_libs')}: `bundle_libs` is for a binary, and there is none.",
+            "add `binary:`",
+        )
+    for name in _SET_BY_US:
+        if name in row.get("env", {}):
+            raise BpfcompatError(
+                f"{_where(read, location, 'env', name)}: {name} is set by bpfcompat itself.", "give it another name"
+            )
     expect = row.get("expect", {})
     for stream in ("stdout", "stderr", "not_stdout", "not_stderr"):
         try:
             re.compile(expect.get(stream, ""))
         except re.error as error:
-            where = read.where((*location, "expect", stream))
             raise BpfcompatError(
-                f"{where}: expect.{stream} is not a regular expression: {error}.", "escape it, or quote it with '...'"
+                f"{_where(read, location, 'expect', stream)}: expect.{stream} is not a regular expression: {error}.",
+                "escape it, or quote it with '...'",
             ) from error
     return Check(
         command=command,
@@ -124,12 +177,28 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         tools=tuple(_tool(name, root) for name in read.value.get("guest", {}).get("tools", ())),
         files=tuple(root / name for name in row.get("files", ())),
         root=root,
-        env=tuple((name, read.text((*location, "env", name))) for name in sorted(row.get("env", {}))),
+        env=tuple((name, read.text(_place(read, location, "env", name))) for name in sorted(row.get("env", {}))),
         expect=Expectation(**expect),
         timeout=matrix.seconds(row.get("timeout", 60)),
         validation=validation,
         required_profiles=required,
     )
+
+
+def _place(read: Document, location: Location, *key: str) -> Location:
+    """Return where something that holds for a check is said: in the check, or beside `checks:` for all of them."""
+    value: Any = read.value
+    for step in location:
+        value = value[step]
+    for step in key:
+        if not isinstance(value, dict) or step not in value:
+            return key
+        value = value[step]
+    return (*location, *key)
+
+
+def _where(read: Document, location: Location, *key: str) -> str:
+    return read.where(_place(read, location, *key))
 
 
 def _tool(name: str, root: Path) -> Path:

@@ -16,6 +16,7 @@ from bpfcompat.verdict import bpf
 
 MODES = ("load_only", "load_attach", "behavior")
 _RINGBUF = 27
+_KINDS = {"symbol": ("kprobe", "kretprobe"), "category": ("tracepoint",), "name": ("tracepoint", "raw_tracepoint")}
 
 
 def load(path: Path | None, mode: str | None) -> tuple[Validation, tuple[str, ...]]:
@@ -76,6 +77,10 @@ def _test(row: dict[str, Any]) -> FunctionalTest:
 
 def _map(read: Document, row: dict[str, Any], here: Location) -> MapFixup:
     inner = None
+    if "inner_ringbuf_bytes" in row and "inner" in row:
+        raise BpfcompatError(
+            f"{read.where((*here, 'inner'))}: `inner` and `inner_ringbuf_bytes` exclude each other.", "keep one of them"
+        )
     if "inner_ringbuf_bytes" in row:
         inner = (_RINGBUF, 0, 0, row["inner_ringbuf_bytes"])
     if "inner" in row:
@@ -100,9 +105,15 @@ def _program(read: Document, row: dict[str, Any], here: Location) -> ProgramChoi
 def _target(read: Document, attach: dict[str, Any], here: Location) -> str | None:
     """Return what the validator is told to attach a program to: KIND,TARGET."""
     kind = attach.get("kind", "auto")
+    needed = {"tracepoint": ("category", "name"), "raw_tracepoint": ("name",), "auto": ()}.get(kind, ("symbol",))
+    for key in attach:
+        if key not in ("kind", "required", *needed):
+            raise BpfcompatError(
+                f"{read.where((*here, 'attach', key))}: `{key}` has no meaning for the kind {kind}.",
+                f"remove it, or write the `kind:` that it belongs to ({', '.join(_KINDS[key])})",
+            )
     if kind == "auto":
         return None
-    needed = {"tracepoint": ("category", "name"), "raw_tracepoint": ("name",)}.get(kind, ("symbol",))
     for key in needed:
         if key not in attach:
             raise BpfcompatError(
@@ -116,6 +127,10 @@ def _variants(read: Document) -> Iterator[Variant]:
         for place, row in enumerate(group["programs"]):
             where: Location = ("program_variants", index, "programs", place, "requires_helper")
             helper = row.get("requires_helper")
+            if helper is not None and "probe" in row:
+                raise BpfcompatError(
+                    f"{read.where(where)}: `requires_helper` and `probe` exclude each other.", "keep one of them"
+                )
             if isinstance(helper, str):
                 helper = int(helper) if helper.isdigit() else _number(read, bpf.HELPERS, helper, where, "helper")
             yield Variant(group["group"], row["name"], helper, "probe" in row)

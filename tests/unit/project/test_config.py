@@ -83,7 +83,6 @@ def test_a_row_of_the_published_tool_takes_its_kernel_from_the_catalogue(tmp_pat
         ("artifact: a.o\nexpect: {exit: 1}\n" + ROW, 2, "`expect` belongs to a command", "command:"),
         ("artifact: a.o\nbinary: b\n" + ROW, 2, "`binary` belongs to a command", "command:"),
         ("artifact: a.o\nvalidation_mode: all\n" + ROW, 2, "validation_mode cannot be", ""),
-        ("artifact: a.o\nchecks: [{name: a, command: y}]\n" + ROW, 1, "exclude each other", ""),
         ("command: x\nchecks: [{name: a, command: y}]\n" + ROW, 1, "exclude each other", ""),
         ("command: true\n" + ROW, 1, "command must be a text, not true", "put it in quotes"),
         ("command: x\n", 1, "has no 'matrix'", "matrix:"),
