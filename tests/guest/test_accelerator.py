@@ -25,7 +25,7 @@ def machine(verdicts, tmp_path):
     verdicts("true")  # so that its parts are there
     profiles = tuple(profile for profile in matrix.load("mvp", Path()).profiles if profile.id == KERNEL)
     project = Project((), Matrix(profiles), tmp_path, accelerator="tcg")
-    return Machines(project, host.cache_folder(), warm=False, offline=True).machine(profiles[0])
+    return Machines(project, host.cache_folder(), offline=True).machine(profiles[0])
 
 
 def with_binary(machine, tmp_path, script):
