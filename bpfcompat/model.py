@@ -167,6 +167,7 @@ class Kernel:
     """All its modules, as a disk whose root is /lib/modules; None if none came with it."""
     config: Path | None = None
     """What it was built with, if that came with it."""
+    config_sha256: str = ""
 
 
 @dataclass(frozen=True)

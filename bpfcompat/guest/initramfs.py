@@ -1,22 +1,25 @@
-"""The guest's userland as a reproducible newc archive: init, a static bash, busybox, and the kernel's modules."""
+"""The guest's userland as a reproducible newc archive: init, bash, busybox, /etc, and the kernel's modules and configuration."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bpfcompat.guest.kit import Kit
+from bpfcompat.model import Kernel
 from bpfcompat.system import digest
 
-FORMAT = 4
+FORMAT = 5
 """Counts the layouts below, so that a change of this module changes the digest."""
 
 _FOLDERS = (
-    "bin", "bpfcompat", "bpfcompat/payload", "bpfcompat/tools", "bpfcompat/modules", "bpfcompat/rootfs",
-    "bpfcompat/root", "bpfcompat/upper", "bpfcompat/work", "dev", "etc",
-    "lib", "modules", "proc", "root", "run", "sys", "tmp", "usr", "usr/local", "usr/local/bin", "var",
+    "bin", "boot", "bpfcompat", "bpfcompat/payload", "bpfcompat/tools", "bpfcompat/modules", "bpfcompat/rootfs",
+    "bpfcompat/root", "bpfcompat/upper", "bpfcompat/work", "dev", "etc", "home",
+    "lib", "lib/modules", "media", "mnt", "modules", "opt", "proc", "root", "run", "srv", "sys", "tmp", "usr", "usr/local",
+    "usr/local/bin", "var", "var/cache", "var/lib", "var/log", "var/spool",
 )  # fmt: skip
 _LINKS = {
     "sbin": "bin",
@@ -25,50 +28,57 @@ _LINKS = {
     "var/run": "../run",
     "var/tmp": "../tmp",
     "etc/mtab": "/proc/self/mounts",
-    "lib/modules": "/bpfcompat/modules/modules",
+    "bpfcompat/modprobe": "/bin/busybox",
 }
 _TEXTS = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
-    "etc/hosts": "127.0.0.1 localhost bpfcompat\n::1 localhost\n",
+    "etc/hosts": "127.0.0.1 localhost bpfcompat\n::1 localhost ip6-localhost ip6-loopback\n",
+    "etc/hostname": "bpfcompat\n",
+    "etc/resolv.conf": "",
+    "etc/nsswitch.conf": "".join(
+        f"{name}: files{' dns' if name == 'hosts' else ''}\n"
+        for name in ("passwd", "group", "shadow", "hosts", "networks", "protocols", "services")
+    ),
+    "etc/machine-id": "6270666370746d6163686e6569640000\n",
+    "etc/os-release": 'NAME="bpfcompat guest"\nPRETTY_NAME="bpfcompat guest"\nID=bpfcompat\nID_LIKE=debian\n',
+    "etc/shells": "/bin/sh\n/bin/bash\n",
 }
+"""Beside what the kit has of Debian's base-passwd and netbase."""
 
 
-@dataclass(frozen=True)
-class Userland:
-    """The files that every initramfs shares."""
-
-    init: Path
-    bash: Path
-    busybox: Path
-
-    def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of each file, hex."""
-        return {
-            name: digest.of_file(path)
-            for name, path in (("init", self.init), ("bash", self.bash), ("busybox", self.busybox))
-        }
-
-
-def identity(userland_digests: dict[str, str], modules_sha256: str) -> str:
+def identity(kit: Kit, kernel: Kernel) -> str:
     """Return what an initramfs is known by: all that goes into it."""
-    return digest.of_json({"format": FORMAT, "userland": userland_digests, "modules": modules_sha256})
+    parts = {"format": FORMAT, "kit": kit.identity, "modules": kernel.modules_sha256, "config": kernel.config_sha256}
+    return digest.of_json({**parts, "release": kernel.release})
 
 
-def pack(userland: Userland, applets: Iterable[str], modules: Sequence[Path]) -> bytes:
-    """Return the archive, uncompressed: unpacking it is guest time, and guests may be emulated.
-
-    applets: the names under which busybox is called.
-    """
+def pack(kit: Kit, kernel: Kernel) -> bytes:
+    """Return the archive, uncompressed: unpacking it is guest time, and guests may be emulated."""
     entries = {name: _Entry(stat.S_IFDIR | 0o755) for name in _FOLDERS}
     entries["dev/console"] = _Entry(stat.S_IFCHR | 0o600, device=(5, 1))
-    entries.update({f"bin/{name}": _Entry(stat.S_IFLNK | 0o777, b"busybox") for name in applets})
+    entries.update({f"bin/{name}": _Entry(stat.S_IFLNK | 0o777, b"busybox") for name in applets(kit)})
     entries.update({name: _Entry(stat.S_IFLNK | 0o777, target.encode()) for name, target in _LINKS.items()})
+    entries.update({f"etc/{path.name}": _file(path) for path in kit.etc.iterdir()})
     entries.update({name: _Entry(stat.S_IFREG | 0o644, text.encode()) for name, text in _TEXTS.items()})
-    entries.update({f"modules/{path.name}": _Entry(stat.S_IFREG | 0o644, path.read_bytes()) for path in modules})
-    for name, path in (("init", userland.init), ("bin/bash", userland.bash), ("bin/busybox", userland.busybox)):
-        entries[name] = _Entry(stat.S_IFREG | 0o755, path.read_bytes())
+    entries.update({f"modules/{path.name}": _file(path) for path in kernel.modules})
+    if kernel.config:
+        entries[f"boot/config-{kernel.release}"] = _file(kernel.config)
+    for name, path in (("init", kit.init), ("bin/bash", kit.bash), ("bin/busybox", kit.busybox)):
+        entries[name] = _file(path, 0o755)
     return archive(sorted(entries.items()))
+
+
+def applets(kit: Kit) -> list[str]:
+    """Return the names under which busybox is called: where a tool of the kit does the same, that is taken."""
+    return sorted(set(kit.applets) - {Path(name).name for name in kit.programs})
+
+
+def programs(kit: Kit) -> frozenset[str]:
+    """Return the names of all programs of a guest."""
+    return frozenset({"bash", "busybox", *kit.applets, *(Path(name).name for name in kit.programs)})
+
+
+def _file(path: Path, mode: int = 0o644) -> _Entry:
+    return _Entry(stat.S_IFREG | mode, path.read_bytes())
 
 
 def of_tree(tree: Path, name: str) -> bytes:

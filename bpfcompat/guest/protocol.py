@@ -1,9 +1,11 @@
 """What the host and init agree on."""
 
-PROTOCOL = "2"
+PROTOCOL = "3"
 JOB_WINDOW = 2048
 """Bytes of a job that the guest takes at once."""
 STREAM_KEPT = 256 * 1024
 """Bytes that the guest keeps of the beginning, and of the end, of each of the command's streams."""
 VALIDATOR = "/bpfcompat/payload/validator/validator"
 """Where the validator is in the guest of a check that needs it."""
+LAYOUT = 1
+"""Counts the ways in which a guest is put together of the kit and its kernel."""

@@ -64,6 +64,13 @@ def pinned(profile: Profile, cache: Path, locked: Locked | None = None) -> Kerne
     return found if found and locked.holds(found) else None
 
 
+def renewed(profile: Profile, cache: Path, locked: Locked | None = None) -> Kernel | None:
+    """Return the kernel that `pinned` would, if an earlier version stored it: laid out anew, and not fetched; raises NoVerdict."""
+    pins = [address(profile), *([f"{address(profile)}|{locked.version}"] if locked else [])]
+    found = (store.renewed(cache, pin) for pin in pins)
+    return next((kernel for kernel in found if kernel and (locked is None or locked.holds(kernel))), None)
+
+
 def fetch(profile: Profile, cache: Path, *, offline: bool = False, locked: Locked | None = None) -> Kernel:
     """Bring a profile's kernel into the store: the newest that its name stands for, or the one that it is locked to.
 

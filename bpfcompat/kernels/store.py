@@ -6,17 +6,22 @@ import contextlib
 import json
 import os
 import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import kit
 from bpfcompat.model import Classification, Kernel
-from bpfcompat.system import atomic, digest, disk, host, processes
+from bpfcompat.system import atomic, digest, disk, processes
 
 FORMAT = 5
 """Counts the layouts of a kernel's folder."""
+LAYOUT = 2
+"""Counts the layouts of the disk with the modules; a stored kernel of an earlier one is laid out anew."""
 GUEST_MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
 """What the guest needs to mount its payload, in this order: all Debian cloud kernels from 5.10 to 7.3 have virtio_blk as
 a module, and ext4 asks the crypto API for crc32c by a name that no module's `depends=` shows (Debian's full 6.1)."""
@@ -55,7 +60,7 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
             needs.refuse_unfit(kernel, fetched.config, source)
             (folder / "image").write_bytes(kernel)
             release = image.release(kernel) or fetched.version.split()[0]
-            loaded = _store_modules(folder, fetched.modules, all_modules, release)
+            loaded = _store_modules(cache, folder, fetched.modules, all_modules, release)
             if fetched.config:
                 (folder / "config").write_bytes(fetched.config.read_bytes())
             described = {
@@ -65,6 +70,8 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
                 "disks": needs.has_disks(kernel, loaded),
                 "image_sha256": image_sha256,
                 "modules_sha256": modules_sha256,
+                "config_sha256": digest.of_file(folder / "config") if fetched.config else "",
+                "layout": LAYOUT,
             }
             atomic.write_json(folder / "kernel.json", described)
     pin = {"address": address, "source": source, "kernel": identity, "version": fetched.version, "watched": stamps}
@@ -75,7 +82,9 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
     return kernel_found
 
 
-def _store_modules(folder: Path, tree: Path | None, all_modules: dict[str, Path], release: str) -> list[str]:
+def _store_modules(
+    cache: Path, folder: Path, tree: Path | None, all_modules: dict[str, Path], release: str
+) -> list[str]:
     """Keep the modules that the guest needs to mount its disks, decompressed, whose names are returned, and all as a disk."""
     from bpfcompat.kernels import modules
 
@@ -87,13 +96,52 @@ def _store_modules(folder: Path, tree: Path | None, all_modules: dict[str, Path]
     root = folder / "root"
     try:
         modules.copy(all_modules, root / "lib" / "modules" / release)
-        processes.check([host.program("busybox"), "depmod", "-b", str(root), release], doing="listing the modules")
-        disk.make(root / "lib", folder / "modules.ext4", _DISK_MIB)
+        _make_disk(cache, root, release, folder / "modules.ext4")
     except BpfcompatError as error:
         raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return [path.stem.partition("-")[2] for path in sorted((folder / "modules").iterdir())]
+
+
+def _make_disk(cache: Path, root: Path, release: str, target: Path) -> None:
+    """Index the modules below root/lib/modules as a distribution does, and make the disk of them; raises BpfcompatError."""
+    depmod = kit.made(cache, _say).command("/usr/sbin/depmod", "-b", str(root), release)
+    processes.check(depmod, doing="listing the modules")
+    disk.make(root / "lib", target, _DISK_MIB)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"bpfcompat: {text}\n")
+
+
+def renewed(cache: Path, address: str) -> Kernel | None:
+    """Return the kernel that `address` is pinned to, its modules laid out anew if an earlier version stored it.
+
+    Nothing is fetched: an archive may not have that kernel any more. Raises NoVerdict.
+    """
+    try:
+        pin = json.loads(_pin_path(cache, address).read_text())
+        folder = cache / "kernels" / pin["kernel"]
+        described = json.loads((folder / "kernel.json").read_text())
+        if described["format"] != FORMAT or described.get("layout", 1) >= LAYOUT:
+            return pinned(cache, address)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    with atomic.locked(cache / "kernels" / f"{pin['kernel']}.lock"):
+        config, old = folder / "config", folder / "modules.ext4"
+        if old.is_file():
+            with tempfile.TemporaryDirectory(prefix=".modules.", dir=cache / "kernels") as name:
+                root = Path(name)
+                try:
+                    disk.unpack(old, root / "lib")
+                    _make_disk(cache, root, described["release"], root / "disk")
+                except BpfcompatError as error:
+                    raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
+                (root / "disk").replace(old)
+        described |= {"layout": LAYOUT, "config_sha256": digest.of_file(config) if config.is_file() else ""}
+        atomic.write_json(folder / "kernel.json", described)
+    return pinned(cache, address)
 
 
 def pinned(cache: Path, address: str) -> Kernel | None:
@@ -158,7 +206,7 @@ def _pin_path(cache: Path, address: str) -> Path:
 def _read(folder: Path, source: str, version: str | None = None) -> Kernel | None:
     try:
         described = json.loads((folder / "kernel.json").read_text())
-        if described["format"] != FORMAT or not (folder / "image").is_file():
+        if described["format"] != FORMAT or described.get("layout") != LAYOUT or not (folder / "image").is_file():
             return None
         return Kernel(
             source=source,
@@ -171,6 +219,7 @@ def _read(folder: Path, source: str, version: str | None = None) -> Kernel | Non
             has_disks=described["disks"],
             modules_disk=_if_there(folder / "modules.ext4"),
             config=_if_there(folder / "config"),
+            config_sha256=described["config_sha256"],
         )
     except (OSError, ValueError, KeyError):
         return None

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import tools
 from bpfcompat.model import Classification, Profile
 from bpfcompat.system import host
 from bpfcompat.vm import Machine, bootimage
@@ -42,13 +43,12 @@ class BootImages:
         """Return where the boot image of a profile's machine is, or will be."""
         machines, userland = self._machines, self._machines.userland
         machine, kernel = machines.machine(profile), machines.kernels.get(profile)
-        archive = machines.initramfs_identity(profile)
-        if not self._warm or machine is None or kernel is None or archive is None or not machine.has_disks:
+        if not self._warm or machine is None or kernel is None or userland.kit is None or not machine.has_disks:
             return None
         if machine not in self._images:
             contents = {
-                "kernel": kernel.image_sha256, "modules": kernel.modules_sha256, "initramfs": archive,
-                "tools": userland.tools.identity, "rootfs": userland.rootfs.identity if userland.rootfs else "",
+                "kernel": kernel.image_sha256, "modules": kernel.modules_sha256, "initramfs": machine.initramfs.stem,
+                "tools": tools.identity(userland.kit), "rootfs": userland.rootfs.identity if userland.rootfs else "",
             }  # fmt: skip
             image = bootimage.identity(machine, contents)
             self._images[machine] = bootimage.folder(self._cache) / image

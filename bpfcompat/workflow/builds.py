@@ -35,15 +35,20 @@ class Ready:
         return self.what
 
 
-def init(session: Session) -> Task:
-    """Return the task that compiles the guest's first process."""
+def kit(session: Session, progress: Progress) -> Task:
+    """Return the task that builds what every guest is made of; a wheel brings it along."""
+
+    def built() -> bool:
+        try:
+            return session.machines.userland.kit is not None
+        except (BpfcompatError, OSError):
+            return False
+
     return {
-        "basename": "init",
-        "doc": "compile the guest's first process",
-        "actions": [session.machines.userland.build_init],
-        "targets": [str(session.machines.userland.init)],
-        "uptodate": [Ready("compiled from this source", session.machines.userland.init.exists)],
-        "clean": True,
+        "basename": "kit",
+        "doc": "build init, bash, busybox and the tools of the guests from pinned sources",
+        "actions": [functools.partial(session.machines.userland.build_kit, progress.notice)],
+        "uptodate": [Ready("built from these sources", built)],
         "io": {"capture": False},
     }
 
@@ -53,7 +58,8 @@ def tools(session: Session) -> Task:
 
     def packed() -> bool:
         try:
-            return session.machines.userland.tools_disk.exists()
+            image = session.machines.userland.tools_disk
+            return image is not None and image.exists()
         except (BpfcompatError, OSError):
             return False
 
@@ -61,7 +67,8 @@ def tools(session: Session) -> Task:
         "basename": "tools",
         "doc": "pack bpftool, ip, tc and their libraries for the guests",
         "actions": [session.machines.userland.pack_tools],
-        "uptodate": [Ready("packed from these files", packed)],
+        "uptodate": [Ready("packed from this kit", packed)],
+        "task_dep": ["kit"],
         "io": {"capture": False},
     }
 
@@ -97,9 +104,10 @@ def validator(session: Session, check: Check) -> Task:
 
     return {
         "basename": "validator",
-        "doc": "compile what tries the objects that have no loader",
+        "doc": "compile what tries the objects that have no loader, if the user has a libbpf of their own",
         "actions": [session.machines.userland.build_validator],
-        "uptodate": [Ready("compiled from this source and this libbpf", compiled)],
+        "task_dep": ["kit"],
+        "uptodate": [Ready("it is there", compiled)],
         "io": {"capture": False},
     }
 
@@ -201,7 +209,7 @@ def initramfses(session: Session) -> Iterator[Task]:
             "doc": f"init, bash, busybox and modules for {profile.kernel}",
             "actions": [pack],
             "uptodate": [Ready("packed from these parts", ready)],
-            "task_dep": ["init", f"fetch:{profile.id}"],
+            "task_dep": ["kit", f"fetch:{profile.id}"],
         }
 
 

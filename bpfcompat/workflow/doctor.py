@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.guest import build, tools, validator
+from bpfcompat.guest import kit
 from bpfcompat.kernels import lock, sources
 from bpfcompat.model import Project
 from bpfcompat.system import host
@@ -46,17 +46,11 @@ def examine(project: Project | None, cache: Path) -> Iterator[Finding]:
     yield _tried("QEMU", lambda: f"{host.program('qemu-system-x86_64')}, {host.qemu_version()}")
     yield _accelerator(project, cache)
     yield _tried("disks", lambda: host.program("mke2fs"))
-    yield _tried("bash", lambda: host.program("bash-static"))
-    yield _tried(
-        "busybox", lambda: f"{host.program('busybox')}, {len(build.applets(Path(host.program('busybox'))))} programs"
-    )
-    yield _tried("tools", lambda: ", ".join(name for name in tools.find(cache).files if "/lib" not in name))
-    yield _tried("compiler", lambda: _compiled(cache))
-    yield _validator(project)
+    yield _tried("kit", lambda: _kit(cache))
     for name, why in (("lz4", "kernels that are packed with it"), ("zstd", "kernels and modules that are packed with it"),
                       ("skopeo", "oci: kernels"), ("bsdtar", "rpm: kernels")):  # fmt: skip
         yield _optional(name, why)
-    yield _archive()
+    yield _archive(cache)
     yield _memory(project)
     yield _space(cache)
     if project:
@@ -81,18 +75,11 @@ def _optional(name: str, why: str) -> Finding:
     )
 
 
-def _compiled(cache: Path) -> str:
-    target = build.init_path(cache)
-    if target.exists():
-        return "not needed any more: the guest's init is compiled"
-    build.compile_init(target)
-    return f"{host.program('gcc')} makes static programs"
-
-
-def _validator(project: Project | None) -> Finding:
-    needed = project is not None and any(check.validation for check in project.checks)
-    lacking = Health.LACKING if needed else Health.NOTE
-    return _tried("libbpf", lambda: f"{validator.library('bpf')}, for objects without a loader", lacking)
+def _kit(cache: Path) -> str:
+    found = kit.find(cache)
+    if found is None:
+        return "not built yet; the first run does that, with a compiler that it fetches"
+    return f"{found.identity[:12]}: init, validator, bash, busybox and {', '.join(Path(name).name for name in found.programs)}"
 
 
 def _accelerator(project: Project | None, cache: Path) -> Finding:
@@ -107,10 +94,10 @@ def _accelerator(project: Project | None, cache: Path) -> Finding:
     return Finding("accelerator", Health.NOTE, f"software emulation: {found.reason or 'as the project says'}")
 
 
-def _archive() -> Finding:
+def _archive(cache: Path) -> Finding:
     if not shutil.which("apt-get"):
         return Finding("apt", Health.NOTE, "not installed; needed for apt: kernels")
-    return _tried("apt", lambda: sources.load("apt").described(), Health.NOTE)
+    return _tried("apt", lambda: sources.load("apt").described(cache), Health.NOTE)
 
 
 def _memory(project: Project | None) -> Finding:

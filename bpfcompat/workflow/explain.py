@@ -20,9 +20,9 @@ Files = Mapping[str, tuple[int, str]]
 _INSIDE = {
     "key format": "the way in which this version of bpfcompat tells verdicts apart",
     "protocol": "the protocol that this version of bpfcompat speaks with the guest",
-    "tools": "the guest's bpftool, ip, tc or their libraries",
     "rootfs": "guest.rootfs",
-    "initramfs": "the guest's userland: bpfcompat's init, bash, busybox, or the kernel modules in it",
+    "kit": "the kit that every guest is made of: init, bash, busybox and the tools",
+    "guest layout": "the way in which this version of bpfcompat puts a guest together",
 }
 
 

@@ -7,12 +7,12 @@ import platform
 from dataclasses import asdict, replace
 from typing import Any
 
-from bpfcompat.guest import PROTOCOL
+from bpfcompat.guest import LAYOUT, PROTOCOL
 from bpfcompat.model import Check, Job, Kernel, Payload, Profile, Project
 from bpfcompat.system import digest
 from bpfcompat.vm import Machine
 
-KEY_FORMAT = 3
+KEY_FORMAT = 4
 
 
 def plan(project: Project) -> tuple[Job, ...]:
@@ -33,23 +33,24 @@ def _as_required(profile: Profile, check: Check) -> Profile:
 def key_parts(
     job: Job,
     kernel: Kernel,
-    initramfs: str,
-    tools: str,
+    kit: str,
     payload: Payload,
     machine: Machine,
     rootfs: str | None = None,
 ) -> dict[str, Any]:
     """Return everything that shapes a job's verdict, by names that a user knows.
 
-    Not in it: times, paths and file names on this machine, time limits, the version of this package.
+    kit: its identity. The initramfs and the disks are made of it, of the kernel, and of the way in which they are laid out.
+    Not in it: times, paths and file names on this machine, time limits, the versions of this package and of QEMU.
     """
     return {
         "key format": KEY_FORMAT,
         "protocol": PROTOCOL,
         "kernel image": kernel.image_sha256,
         "kernel modules": kernel.modules_sha256,
-        "initramfs": initramfs,
-        "tools": tools,
+        "kernel configuration": kernel.config_sha256,
+        "kit": kit,
+        "guest layout": LAYOUT,
         "rootfs": rootfs,
         "architecture": platform.machine(),
         "kernel command line": machine.kernel_command_line,

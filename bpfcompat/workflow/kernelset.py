@@ -64,8 +64,9 @@ class KernelSet:
     def fetch(self, profile: Profile) -> None:
         """Bring a profile's kernel into the store; what goes wrong becomes the verdict of the jobs that need it."""
         try:
-            self._found[self.address(profile)] = kernels.fetch(
-                profile, self._cache, offline=self._offline, locked=self._locked(profile)
+            locked = self._locked(profile)
+            self._found[self.address(profile)] = kernels.renewed(profile, self._cache, locked) or kernels.fetch(
+                profile, self._cache, offline=self._offline, locked=locked
             )
         except NoVerdict as error:
             self._unavailable[self.address(profile)] = error

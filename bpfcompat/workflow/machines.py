@@ -70,12 +70,12 @@ class Machines:
 
     def _described(self, profile: Profile, accelerator: str) -> Machine | None:
         kernel = self.kernels.get(profile)
-        archive = self.userland.initramfs(kernel) if kernel else None
-        if kernel is None or archive is None:
+        archive, tools = self.userland.initramfs(kernel) if kernel else None, self.userland.tools_disk
+        if kernel is None or archive is None or tools is None:
             return None
         qemu = host.program("qemu-system-x86_64")
         own = {"modules": kernel.modules_disk, "rootfs": self.userland.rootfs_disk}
-        disks = [("tools", self.userland.tools_disk), *((name, image) for name, image in own.items() if image)]
+        disks = [("tools", tools), *((name, image) for name, image in own.items() if image)]
         return Machine(
             qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline,
             tuple(disks) if kernel.has_disks else (), kernel.has_disks,
@@ -98,13 +98,8 @@ class Machines:
         folder.mkdir()
         parts = [machine.initramfs.read_bytes()]
         for name, image in (("tools", self.userland.tools_disk), ("payload", payload)):
-            if image.stat().st_blocks:  # an empty payload is a file without a filesystem
+            if image and image.stat().st_blocks:  # an empty payload is a file without a filesystem
                 disk.unpack(image, folder / name)
                 parts.append(initramfs.of_tree(folder / name, f"bpfcompat/{name}"))
         (folder / "initramfs").write_bytes(b"".join(parts))
         return replace(machine, initramfs=folder / "initramfs")
-
-    def initramfs_identity(self, profile: Profile) -> str | None:
-        """Return what a profile's initramfs is known by; None until its kernel and init are there."""
-        kernel = self.kernels.get(profile)
-        return self.userland.initramfs_identity(kernel) if kernel else None

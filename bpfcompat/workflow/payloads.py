@@ -33,13 +33,17 @@ class Payloads:
             return staged
         if refusal := self._refused.get(brought):
             raise refusal
-        if brought not in self._measured:
-            try:
-                self._measured[brought] = payload.measure(check, self._userland.validator(check))
-            except NoVerdict as error:
-                self._refused[brought] = error
-                raise
-        return self._measured[brought]
+        if brought in self._measured:
+            return self._measured[brought]
+        program = self._userland.validator(check)
+        try:
+            measured = payload.measure(check, program)
+        except NoVerdict as error:
+            self._refused[brought] = error
+            raise
+        if program or not check.validation:  # without the kit there is no validator to be measured with it yet
+            self._measured[brought] = measured
+        return measured
 
     def stage(self, check: Check, folder: Path) -> Payload:
         """Copy a check's files and make the disk of the copies, whose digests count from here on; raises BpfcompatError.

@@ -15,7 +15,6 @@ from typing import Any
 
 from bpfcompat import records, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import tools
 from bpfcompat.kernels import features
 from bpfcompat.model import (
     Classification,
@@ -107,7 +106,8 @@ class Session:
         self.store.prepare()
         self.machines.kernels.check_locks()
         self.machines.accelerator()
-        for name in ("qemu-system-x86_64", "mke2fs", "bash-static", "busybox", *tools.NAMES):
+        self.machines.userland.build_kit(self.machines.notice)
+        for name in ("qemu-system-x86_64", "mke2fs"):
             host.program(name)
         if self.machines.userland.rootfs and self.project.rootfs and self.project.rootfs.is_file():
             host.program("tar")
@@ -130,15 +130,11 @@ class Session:
 
     def key_parts(self, job: Job) -> dict[str, Any] | None:
         """Return what shapes a job's verdict; None while that is not known yet. Raises BpfcompatError for bad inputs."""
-        kernel, machine, identity = (
-            self.machines.kernels.get(job.profile),
-            self.machines.machine(job.profile),
-            self.machines.initramfs_identity(job.profile),
-        )
+        kernel, machine = self.machines.kernels.get(job.profile), self.machines.machine(job.profile)
         userland = self.machines.userland
-        if kernel is None or machine is None or identity is None:
+        if kernel is None or machine is None or userland.kit is None:
             return None
-        return jobs.key_parts(job, kernel, identity, userland.tools.identity, self.payloads.of(job.check), machine,
+        return jobs.key_parts(job, kernel, userland.kit.identity, self.payloads.of(job.check), machine,
             userland.rootfs.identity if userland.rootfs else None,
         )  # fmt: skip
 

@@ -125,7 +125,7 @@ class _Reporter(ConsoleReporter):  # type: ignore[misc]  # doit has no types
 
 
 def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[str] = ()) -> Iterator[Task]:
-    """Yield the doit tasks of a session: init, tools, payload, fetch, initramfs, accelerator, bootimage, kernel, report."""
+    """Yield the doit tasks of a session: kit, tools, payload, fetch, initramfs, accelerator, bootimage, kernel, report."""
 
     def abandon() -> None:
         finish(session.finish())
@@ -133,7 +133,7 @@ def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[
 
     selection = _Selection(progress, abandon)
     progress.total = len(session.jobs)
-    yield _built(builds.init(session))
+    yield _built(builds.kit(session, progress))
     yield _built(builds.tools(session))
     if session.project.rootfs:
         yield _built(builds.rootfs(session))

@@ -1,11 +1,12 @@
-"""What every guest of a run is made of beside its kernel: init, initramfs, tools, and a userland of the project's own."""
+"""What every guest of a run is made of beside its kernel: the kit, what is packed of it, and a userland of the project's own."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
-from bpfcompat.guest import build, initramfs, preflight, rootfs, tools, validator
+from bpfcompat.guest import Kit, initramfs, kit, preflight, rootfs, tools, validator
 from bpfcompat.model import Check, Kernel
 from bpfcompat.system import atomic
 
@@ -20,58 +21,50 @@ class Userland:
         """
         self._cache = cache
         self._source = rootfs
-        self._identities: dict[str, str] = {}
+        self._kit: Kit | None = None
+        self._archives: dict[Kernel, Path] = {}
 
-    @functools.cached_property
-    def init(self) -> Path:
-        """Where the compiled init is, or will be."""
-        return build.init_path(self._cache)
+    @property
+    def kit(self) -> Kit | None:
+        """What every guest is made of, if it is built; raises BpfcompatError for one that is damaged."""
+        if self._kit is None:
+            self._kit = kit.find(self._cache)
+        return self._kit
 
-    def build_init(self) -> None:
-        """Compile init; raises BpfcompatError."""
-        build.compile_init(self.init)
+    def build_kit(self, say: Callable[[str], None]) -> Kit:
+        """Return the kit, built first if need be; raises BpfcompatError."""
+        if self._kit is None:
+            self._kit = kit.made(self._cache, say)
+        return self._kit
 
     def loader_finds(self) -> preflight.Userland:
         """Return what a loader finds in the guests; raises BpfcompatError."""
-        return preflight.Userland(lambda: build.programs(build.userland(self._cache).busybox), self.rootfs)
-
-    @functools.cached_property
-    def _userland(self) -> dict[str, str]:
-        return build.userland(self._cache).digests()
-
-    def initramfs_identity(self, kernel: Kernel) -> str | None:
-        """Return what a kernel's initramfs is known by; None until init is there."""
-        if kernel.modules_sha256 not in self._identities:
-            if not self.init.exists():
-                return None
-            self._identities[kernel.modules_sha256] = initramfs.identity(self._userland, kernel.modules_sha256)
-        return self._identities[kernel.modules_sha256]
+        found = self.kit
+        return preflight.Userland(lambda: initramfs.programs(found) if found else frozenset(), self.rootfs)
 
     def initramfs(self, kernel: Kernel) -> Path | None:
-        """Return where a kernel's initramfs is, or will be; None until init is there."""
-        identity = self.initramfs_identity(kernel)
-        return self._cache / "initramfs" / f"{identity}.cpio" if identity else None
+        """Return where a kernel's initramfs is, or will be; None until the kit is there."""
+        if self.kit is None:
+            return None
+        if kernel not in self._archives:
+            self._archives[kernel] = self._cache / "initramfs" / f"{initramfs.identity(self.kit, kernel)}.cpio"
+        return self._archives[kernel]
 
     def pack_initramfs(self, kernel: Kernel) -> None:
         """Write a kernel's initramfs; raises BpfcompatError, OSError."""
         target = self.initramfs(kernel)
-        if target:
-            userland = build.userland(self._cache)
-            atomic.write(target, initramfs.pack(userland, build.applets(userland.busybox), kernel.modules))
-
-    @functools.cached_property
-    def tools(self) -> tools.Tools:
-        """The programs that every guest has; raises BpfcompatError."""
-        return tools.find(self._cache)
+        if target and self.kit:
+            atomic.write(target, initramfs.pack(self.kit, kernel))
 
     @property
-    def tools_disk(self) -> Path:
-        """Where the disk of the guests' tools is, or will be; raises BpfcompatError."""
-        return self._cache / "tools" / f"{self.tools.identity}.ext4"
+    def tools_disk(self) -> Path | None:
+        """Where the disk of the guests' tools is, or will be; None until the kit is there."""
+        return self._cache / "tools" / f"{tools.identity(self.kit)}.ext4" if self.kit else None
 
     def pack_tools(self) -> None:
         """Make the disk of the guests' tools; raises BpfcompatError."""
-        tools.pack(self.tools, self.tools_disk)
+        if self.kit and self.tools_disk:
+            tools.pack(self.kit, self.tools_disk)
 
     @functools.cached_property
     def rootfs(self) -> rootfs.Rootfs | None:
@@ -89,11 +82,11 @@ class Userland:
             rootfs.pack(self._source, self.rootfs, self._cache)
 
     def validator(self, check: Check) -> Path | None:
-        """Return where the compiled validator is, or will be, if a check needs it; raises BpfcompatError without a libbpf."""
-        return validator.path(self._cache) if check.validation else None
+        """Return where the validator is, or will be, if a check needs it and the kit is there; raises BpfcompatError."""
+        return validator.path(self.kit, self._cache) if check.validation and self.kit else None
 
     def build_validator(self) -> None:
-        """Compile the validator of objects, unless that is done; raises BpfcompatError."""
-        target = validator.path(self._cache)
-        if not target.exists():
-            validator.compile_validator(target)
+        """Compile the validator with the user's own libbpf, unless that is done or nobody asks for it; raises BpfcompatError."""
+        target = validator.path(self.kit, self._cache) if self.kit else None
+        if target and not target.exists():
+            validator.compile_own(target)

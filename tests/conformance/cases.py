@@ -6,8 +6,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bpfcompat.guest import PROTOCOL, build, initramfs
-from bpfcompat.model import Check, Classification, Expectation, Record, Status
+from bpfcompat.guest import PROTOCOL, initramfs, kit
+from bpfcompat.model import Check, Classification, Expectation, Kernel, Record, Status
 from bpfcompat.system import host
 
 FAILED, PANIC, HANG, LOST = (
@@ -167,8 +167,9 @@ def compiled(source: str) -> bytes:
 
 def oops() -> bytes:
     """Return a program that makes its kernel oops; bash stands before all that differs between two kernels' archives."""
-    bash, busybox = Path(host.program("bash-static")), Path(host.program("busybox"))
-    archive = initramfs.pack(initramfs.Userland(bash, bash, busybox), build.applets(busybox), ())
+    own = kit.find(host.cache_folder())
+    assert own, "the kit is built by ./dev, and by every first run"
+    archive = initramfs.pack(own, Kernel("", "", Path(), "", (), ""))
     return compiled(_OOPS.replace("OFFSET", str(archive.index(b"\x0f\x0b"))))
 
 

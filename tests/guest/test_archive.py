@@ -14,7 +14,7 @@ from bpfcompat import kernels
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels.sources import apt
 from bpfcompat.model import Profile
-from bpfcompat.system import digest
+from bpfcompat.system import debian, digest
 
 SUITE = "mine-backports"
 PROFILE = Profile("x", f"apt:{SUITE}/linux-image-mine")
@@ -84,12 +84,12 @@ def archive(tmp_path, deb, monkeypatch):
     handler = functools.partial(_Quiet, directory=made.folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv(apt.MIRROR_VARIABLE, f"http://127.0.0.1:{server.server_port}/debian")
+        monkeypatch.setenv(debian.MIRROR_VARIABLE, f"http://127.0.0.1:{server.server_port}/debian")
         monkeypatch.setattr(apt, "_KEYRING", keyring)
-        apt._mirrors.cache_clear()
+        debian.mirrors.cache_clear()
         yield made
         server.shutdown()
-    apt._mirrors.cache_clear()
+    debian.mirrors.cache_clear()
     subprocess.run(["gpgconf", "--homedir", made.home, "--kill", "gpg-agent"], check=False, capture_output=True)
 
 

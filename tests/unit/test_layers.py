@@ -17,7 +17,7 @@ ROOMS = [
     ["validation", "model", "errors"],
     ["verdict"],
     ["system"],
-    ["records"], ["kernels"], ["guest"],
+    ["records"], ["guest"], ["kernels"],
     ["vm"], ["project"], ["report"],
     ["workflow"],
     ["", "tasks"],

@@ -14,6 +14,7 @@ static const struct { const char *source, *target, *type; unsigned long flags; c
 	{ "cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
 	{ "tracefs", "/sys/kernel/tracing", "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
 	{ "debugfs", "/sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
+	{ "hugetlbfs", "/dev/hugepages", "hugetlbfs", MS_NOSUID | MS_NODEV, "mode=0755" },
 	{ "securityfs", "/sys/kernel/security", "securityfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
 };
 
@@ -21,7 +22,7 @@ static void mount_all(void)
 {
 	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
 		mkdir(mounts[i].target, 0755);
-		if (mount(mounts[i].source, mounts[i].target, mounts[i].type, mounts[i].flags, mounts[i].options) < 0)
+		if (mount(mounts[i].source, mounts[i].target, mounts[i].type, mounts[i].flags, mounts[i].options) < 0 && errno != ENODEV)
 			log_line("no %s on %s: %s", mounts[i].type, mounts[i].target, strerror(errno));
 	}
 	if (symlink("/proc/self/fd", "/dev/fd") || symlink("/proc/self/fd/0", "/dev/stdin") ||
@@ -74,11 +75,16 @@ static void bring_up_loopback(void)
 
 static void set_limits(void)
 {
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY }, files = { 1024, 524288 };
 
 	/* Kernels before 5.11 charge BPF maps and programs to RLIMIT_MEMLOCK. */
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0)
 		log_line("RLIMIT_MEMLOCK: %s", strerror(errno));
+	/* As systemd has them: a soft limit that select(2) can live with, and a hard one for those who ask. */
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		log_line("RLIMIT_NOFILE: %s", strerror(errno));
+	/* The kernel loads modules for its own needs by this program: kmod, which the command has, takes ten times as long. */
+	write_file("/proc/sys/kernel/modprobe", "/bpfcompat/modprobe");
 	if (sethostname("bpfcompat", 9) < 0)
 		log_line("hostname: %s", strerror(errno));
 	write_file("/proc/sys/kernel/sysrq", "1");

@@ -60,6 +60,61 @@ static bool show(const char *from, const char *to)
 	return mount(from, target, NULL, MS_BIND | MS_REC, NULL) == 0;
 }
 
+/* Of a userland's own modules none is hidden: they stand above those that came with the kernel, and depmod may write. */
+static void show_modules(void)
+{
+	static const char *const places[] = { ROOTFS "/lib/modules", ROOTFS "/usr/lib/modules" };
+	const char *own = NULL;
+	struct stat status;
+	char options[512];
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && !own; i++)
+		if (stat(places[i], &status) == 0 && S_ISDIR(status.st_mode))
+			own = places[i];
+	if (access(MODULES, F_OK) < 0)
+		return;
+	snprintf(options, sizeof(options), "lowerdir=%s%s" MODULES ",upperdir=" ROOTFS_WRITTEN "/modules,workdir=" ROOTFS_WRITTEN
+		 "/modules-work", own ? own : "", own ? ":" : "");
+	mkdir(ROOTFS_WRITTEN "/modules", 0755);
+	mkdir(ROOTFS_WRITTEN "/modules-work", 0755);
+	make_folders(NEW_ROOT "/lib/modules");
+	if (mount("overlay", NEW_ROOT "/lib/modules", "overlay", 0, options) < 0)
+		log_line("/lib/modules cannot be shown in guest.rootfs: %s", strerror(errno));
+}
+
+static void write_if_empty(const char *path, const char *text)
+{
+	struct stat status;
+	int fd;
+
+	if (stat(path, &status) == 0 && status.st_size > 0)
+		return;
+	make_folders(NEW_ROOT "/etc");
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		log_line("%s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Without these files (`docker export` leaves them out or empty) nothing there resolves `localhost`. */
+static void complete_etc(void)
+{
+	write_if_empty(NEW_ROOT "/etc/hosts", "127.0.0.1 localhost bpfcompat\n::1 localhost ip6-localhost ip6-loopback\n");
+	write_if_empty(NEW_ROOT "/etc/resolv.conf", "");
+}
+
+/* The kernel's configuration, which libbpf reads for `extern ... __kconfig`. */
+static void link_boot(void)
+{
+	char name[sizeof(kernel.release) + 32];
+
+	uname(&kernel);
+	snprintf(name, sizeof(name), "/boot/config-%s", kernel.release);
+	if (access(name, F_OK) == 0 && !show(name, name))
+		log_line("%s cannot be shown in guest.rootfs: %s", name, strerror(errno));
+}
+
 /*
  * The project's userland is a disk that nobody may write to, so what the command writes goes to memory above it. The
  * kernel loads overlayfs by itself, with the modprobe of this root. bash is shown as well: a userland may have none.
@@ -83,8 +138,62 @@ static void mount_rootfs(void)
 			log_line("%s cannot be shown in guest.rootfs: %s", shown[i][0], strerror(errno));
 			stop_machine();
 		}
-	if (access("/bpfcompat/modules/modules", F_OK) == 0 && !show("/bpfcompat/modules/modules", "/lib/modules"))
-		log_line("/lib/modules cannot be shown in guest.rootfs: %s", strerror(errno));
+	show_modules();
+	complete_etc();
+	if (access("/boot", F_OK) == 0)
+		link_boot();
+}
+
+/* The folder of this kernel's modules is one that can be written to (depmod, modules of one's own); what is in it are links. */
+static void link_modules(void)
+{
+	char from[sizeof(MODULES) + sizeof(kernel.release)], to[sizeof("/lib/modules/") + sizeof(kernel.release)];
+	DIR *directory;
+	struct dirent *entry;
+
+	uname(&kernel);
+	snprintf(from, sizeof(from), MODULES "/%s", kernel.release);
+	snprintf(to, sizeof(to), "/lib/modules/%s", kernel.release);
+	mkdir(to, 0755);
+	directory = opendir(from);
+	while (directory && (entry = readdir(directory))) {
+		char source[4096], target[4096];
+
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(source, sizeof(source), "%s/%s", from, entry->d_name);
+		snprintf(target, sizeof(target), "%s/%s", to, entry->d_name);
+		if (symlink(source, target) < 0)
+			log_line("%s: %s", target, strerror(errno));
+	}
+	if (directory)
+		closedir(directory);
+}
+
+/* Makes the nodes that load a module when they are opened, as systemd does at boot: /dev/net/tun, /dev/fuse, ... */
+static void make_static_nodes(void)
+{
+	char path[sizeof("/lib/modules/") + sizeof(kernel.release) + 32], line[256], name[128], target[160], kind;
+	unsigned int major_number, minor_number;
+	FILE *list;
+
+	snprintf(path, sizeof(path), "/lib/modules/%s/modules.devname", kernel.release);
+	list = fopen(path, "re");
+	while (list && fgets(line, sizeof(line), list)) {
+		if (sscanf(line, "%*s %127s %c%u:%u", name, &kind, &major_number, &minor_number) != 4 || line[0] == '#')
+			continue;
+		snprintf(target, sizeof(target), "/dev/%s", name);
+		for (char *slash = strchr(target + 5, '/'); slash; slash = strchr(slash + 1, '/')) {
+			*slash = 0;
+			mkdir(target, 0755);
+			*slash = '/';
+		}
+		mknod(target, (kind == 'b' ? S_IFBLK : S_IFCHR) | (strcmp(name, "net/tun") ? 0600 : 0666), makedev(major_number, minor_number));
+		if (!strcmp(name, "net/tun") || !strcmp(name, "fuse"))
+			chmod(target, 0666); /* as udev's rules have it */
+	}
+	if (list)
+		fclose(list);
 }
 
 /* What never changes is mounted before the guest is saved. A kernel may have no modules, or no driver for disks. */
@@ -101,6 +210,10 @@ static void mount_system(void)
 		}
 	}
 	link_tree(TOOLS_ROOT "/root", ""); /* beside it stands the lost+found of every ext4 */
+	link_modules();
+	make_static_nodes();
+	if (mount("configfs", "/sys/kernel/config", "configfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && errno != ENODEV && errno != ENOENT)
+		log_line("no configfs: %s", strerror(errno));
 	if (access(ROOTFS "/lost+found", F_OK) == 0)
 		mount_rootfs();
 }

@@ -28,6 +28,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -35,7 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PROTOCOL "2"
+#define PROTOCOL "3"
 #define WINDOW 2048
 #define JOB_LIMIT (512 * 1024)
 #define NONCE_SIZE 33
@@ -49,6 +50,7 @@
 #define WORK_ROOT "/bpfcompat/work"
 #define ROOTFS "/bpfcompat/rootfs" /* a userland of the project's own, read-only */
 #define ROOTFS_WRITTEN "/bpfcompat/upper"
+#define MODULES "/bpfcompat/modules/modules" /* what came with the kernel, as a disk that nobody may write to */
 #define NEW_ROOT "/bpfcompat/root" /* what the command sees of it */
 
 struct stream {

@@ -1,4 +1,4 @@
-"""The validator: compiled once from its C source and libbpf, shipped with the object, and asked here what an object is."""
+"""The validator: a program of the kit, shipped with an object, and asked here what the object is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict, did_you_mean
-from bpfcompat.guest import build
+from bpfcompat.guest.kit import Kit
 from bpfcompat.model import Classification
 from bpfcompat.system import digest, host, processes
 from bpfcompat.validation import Validation
@@ -22,7 +22,7 @@ OBJECT_BYTES_AT_MOST = 256 << 20
 _HEADER_BYTES = 64
 _64_BIT_LITTLE_ENDIAN = b"\x02\x01"
 _ET_REL, _EM_BPF = 1, 247
-_HINT = "it needs a static libbpf: apt-get install gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev"
+_HINT = f"remove {LIBBPF_VARIABLE}, or give it what it needs: apt-get install gcc libc6-dev libelf-dev zlib1g-dev"
 
 
 def _prefix() -> Path | None:
@@ -43,23 +43,28 @@ def library(name: str) -> Path:
     return found
 
 
-@functools.cache
-def path(cache: Path) -> Path:
-    """Return where the compiled validator is kept: by the digest of its source, its flags and its libraries.
+def path(kit: Kit, cache: Path) -> Path:
+    """Return where the validator is, or will be: in the kit, or compiled here where the user has a libbpf of their own.
 
-    Raises BpfcompatError if there is no libbpf.
+    Raises BpfcompatError if that libbpf is not there.
     """
-    parts = [*build.texts(SOURCES), FLAGS, digest.of_file(library("bpf")), digest.of_file(library("elf"))]
+    return _own_path(cache) if _prefix() else kit.validator
+
+
+@functools.cache
+def _own_path(cache: Path) -> Path:
+    sources = [part.read_text() for part in sorted(SOURCES.glob("*.[ch]"))]
+    parts = [*sources, FLAGS, digest.of_file(library("bpf")), digest.of_file(library("elf"))]
     return cache / "guest" / f"validator-{digest.of_json(parts)[:32]}"
 
 
-def compile_validator(target: Path) -> None:
-    """Compile the validator to a static program; raises BpfcompatError with the compiler's words."""
+def compile_own(target: Path) -> None:
+    """Compile the validator with the user's libbpf; raises BpfcompatError with the compiler's words."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    prefix = _prefix() or Path("/usr")
     # libelf from 0.189 on can be built with zstd, and then a static link needs it, too.
     zstd = ["-lzstd"] if (library("elf").parent / "libzstd.a").is_file() else []
-    prefix = _prefix()
-    headers = [f"-I{prefix / folder}" for folder in ("include", "usr/include")] if prefix else []
+    headers = [f"-I{prefix / folder}" for folder in ("include", "usr/include")]
     with tempfile.TemporaryDirectory(prefix=".validator.", dir=target.parent) as folder:
         built = Path(folder) / "validator"
         processes.check(
@@ -67,7 +72,7 @@ def compile_validator(target: Path) -> None:
                 host.program("gcc"), *FLAGS, *headers, "-o", str(built), str(SOURCES / "main.c"), str(library("bpf")),
                 "-lelf", "-lz", *zstd,
             ],
-            doing="compiling the validator of objects",
+            doing=f"compiling the validator with {LIBBPF_VARIABLE}",
             hint=_HINT,
         )  # fmt: skip
         built.replace(target)

@@ -3,7 +3,7 @@
 A module has one function, `fetch(asked: Asked) -> Fetched`, which raises NoVerdict (KERNEL_UNAVAILABLE) with what to do, and
 may have `LOCAL = True` if what it names is on this machine, so that --offline does not forbid it; `exact(rest, version) -> str`,
 the name of exactly what was fetched as `version`; `resolve(asked: Asked) -> str`, the version that it would bring now; and
-`described() -> str`, what it asks, in words.
+`described(cache: Path) -> str`, what it asks, in words.
 """
 
 from __future__ import annotations

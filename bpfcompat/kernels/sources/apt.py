@@ -7,8 +7,6 @@ vanish from the archive when superseded, so matrices name suites or series.
 from __future__ import annotations
 
 import fnmatch
-import functools
-import os
 import re
 import shutil
 import time
@@ -16,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import kit
 from bpfcompat.kernels import tree, unpack
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
 from bpfcompat.model import Classification
-from bpfcompat.system import atomic, processes
+from bpfcompat.system import atomic, debian, processes
 
-MIRROR_VARIABLE = "BPFCOMPAT_DEBIAN_MIRROR"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _INDEX_SECONDS = 600  # profiles of one suite in one run read the same index
 _WITHOUT_SECURITY = {"sid", "unstable", "experimental"}
@@ -37,7 +35,10 @@ def fetch(asked: Asked) -> Fetched:
     """Download a kernel package with the packages it is split into, check signatures, and unpack them."""
     suite, wanted, exact = _parsed(asked.rest)
     if not shutil.which("apt-get"):
-        raise _unavailable("apt: kernels need the program apt-get, which this machine does not have.", "use path:IMAGE")
+        raise _unavailable(
+            "apt: kernels need the program apt-get, which this machine does not have.",
+            "name a package or a file instead: deb:URL, rpm:URL, oci:REFERENCE, path:IMAGE or dir:TREE",
+        )
     target = asked.folder / "tree"
     target.mkdir()
     try:
@@ -153,10 +154,11 @@ def _update(suite: str, cache: Path) -> list[str]:
     stamp = state / "updated"
     with atomic.locked(state / "lock"):
         if not stamp.exists() or time.time() - stamp.stat().st_mtime > _INDEX_SECONDS:
-            main, security = _mirrors()
-            lines = [f"deb [signed-by={keyring()}] {main} {suite} main"]
+            trusted = keyring(cache)
+            main, security = debian.mirrors()
+            lines = [f"deb [signed-by={trusted}] {main} {suite} main"]
             if suite not in _WITHOUT_SECURITY and not suite.endswith("-backports"):
-                lines.append(f"deb [signed-by={keyring()}] {security} {suite}-security main")
+                lines.append(f"deb [signed-by={trusted}] {security} {suite}-security main")
             atomic.write(state / "sources.list", "\n".join([*lines, ""]).encode())
             processes.check(
                 ["apt-get", *options, "update", "-qq", "--error-on=any"],
@@ -167,43 +169,17 @@ def _update(suite: str, cache: Path) -> list[str]:
     return options
 
 
-def mirror() -> str:
-    """Return the mirror of Debian's archive that this machine uses; raises NoVerdict if there is none."""
-    return _mirrors()[0]
+def keyring(cache: Path) -> Path:
+    """Return the keyring that signatures are checked with: Debian's package of this machine, or that of the kit.
+
+    The kit has it out of the package whose digest its lock names. Raises BpfcompatError if there is neither.
+    """
+    return _KEYRING if _KEYRING.exists() else kit.made(cache, lambda _: None).keyring
 
 
-def keyring() -> Path:
-    """Return the keyring that signatures are checked with; raises NoVerdict if it is not installed."""
-    if not _KEYRING.exists():
-        raise _unavailable("Debian's archive keyring is not installed.", "apt-get install debian-archive-keyring")
-    return _KEYRING
-
-
-def described() -> str:
-    """Return what is asked, and how its answers are checked; raises NoVerdict if either is not there."""
-    return f"{mirror()}, signatures by {keyring()}"
-
-
-@functools.cache
-def _mirrors() -> tuple[str, str]:
-    """Return the host's mirror of Debian's archive and of its security archive."""
-    chosen = os.environ.get(MIRROR_VARIABLE)
-    main, security = (chosen.rstrip("/"), None) if chosen else (None, None)
-    # --print-uris names what would be fetched, so it works with any format of sources and before the first update.
-    listed = processes.check(["apt-get", "update", "--print-uris"], doing="reading this machine's apt sources").decode(
-        errors="replace"
-    )
-    for base, suite in re.findall(r"^'(\S+?)/dists/(\S+?)/InRelease'", listed, re.MULTILINE):
-        if base.rstrip("/").endswith("debian-security") or (suite.endswith("-security") and "debian" in base):
-            security = security or base
-        elif base.rstrip("/").endswith("debian"):
-            main = main or base
-    if main is None:
-        raise _unavailable(
-            "this machine's apt sources name no mirror of Debian's archive.",
-            f"export {MIRROR_VARIABLE}=URL of a mirror (it ends in /debian)",
-        )
-    return main, security or f"{main}-security"
+def described(cache: Path) -> str:
+    """Return what is asked, and how its answers are checked; raises BpfcompatError if either is not there."""
+    return f"{debian.mirrors()[0]}, signatures by {keyring(cache)}"
 
 
 def _newest(options: list[str], suite: str, wanted: str) -> str:
