@@ -36,6 +36,9 @@ ATTACH_TYPES = {
 """Those that were added after most were there; loaders stumble over these."""
 
 HELPERS = {
+    4: ("bpf_probe_read", "4.1"), 36: ("bpf_probe_write_user", "4.8"), 45: ("bpf_probe_read_str", "4.11"),
+    58: ("bpf_override_return", "4.16"), 112: ("bpf_probe_read_user", "5.5"), 114: ("bpf_probe_read_user_str", "5.5"),
+    115: ("bpf_probe_read_kernel_str", "5.5"),
     113: ("bpf_probe_read_kernel", "5.5"), 130: ("bpf_ringbuf_output", "5.8"), 131: ("bpf_ringbuf_reserve", "5.8"),
     147: ("bpf_d_path", "5.10"), 148: ("bpf_copy_from_user", "5.10"), 156: ("bpf_task_storage_get", "5.11"),
     158: ("bpf_get_current_task_btf", "5.11"), 160: ("bpf_ktime_get_coarse_ns", "5.11"), 164: ("bpf_for_each_map_elem", "5.13"),
@@ -49,6 +52,26 @@ HELPERS = {
 }  # fmt: skip
 """Kernels print only the number of one that they do not know. There are no helpers after these: newer ones are kfuncs."""
 
+
+STRUCT_OPS = {
+    "tcp_congestion_ops": ("5.6", ""), "hid_bpf_ops": ("6.11", "CONFIG_HID_BPF"), "sched_ext_ops": ("6.12", "CONFIG_SCHED_CLASS_EXT"),
+    "Qdisc_ops": ("6.16", "CONFIG_NET_SCH_BPF"),
+}  # fmt: skip
+"""What programs of the type struct_ops can implement, the first Linux release that has it, and the option for it."""
+
+EXPECTED = {
+    9: 2, 13: 3, 14: 5, 15: 6, 16: 7, 17: 0, 18: 10, 20: 16, 22: 17, 23: 18, 25: 21, 29: 27, 30: 36, 6: 37, 21: 39, 32: 45,
+}  # fmt: skip
+"""The way to attach that goes with a program's type, where its section does not tell; the first of several."""
+
+SECTIONS = {
+    "cgroup_skb/ingress": (8, 0), "cgroup_skb/egress": (8, 1), "cgroup/sock_create": (9, 2), "cgroup/post_bind4": (9, 12),
+    "cgroup/post_bind6": (9, 13), "cgroup/bind4": (18, 8), "cgroup/bind6": (18, 9), "cgroup/connect4": (18, 10),
+    "cgroup/connect6": (18, 11), "cgroup/sendmsg4": (18, 14), "cgroup/sendmsg6": (18, 15), "cgroup/recvmsg4": (18, 19),
+    "cgroup/recvmsg6": (18, 20), "cgroup/getsockopt": (25, 21), "cgroup/setsockopt": (25, 22), "sk_skb/stream_parser": (14, 4),
+    "sk_skb/stream_verdict": (14, 5),
+}  # fmt: skip
+"""Names of libbpf's for a type and one of its several ways to attach, which a manifest's `type` may say, too."""
 
 POISONED_CALL = 195896080
 """0xbad2310: libbpf puts a call of this where a CO-RE relocation found no target."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from bpfcompat.model import Features, Record, Status
-from bpfcompat.verdict import bpf
+from bpfcompat.verdict import bpf, findings
 
 _AT_MOST = 6
 """Names in one sentence: the oldest first, because what is not there at all is told by its release."""
@@ -78,6 +78,9 @@ def of(record: Record, features: Features | None = None) -> tuple[str, ...]:
     if record.verdict.status is Status.PASS:
         return ()
     stderr = record.outcome.stderr.tail
+    if record.outcome.findings is not None:
+        # The validator looked at the kernel itself, and what it found stands in the reason: no words are guessed at.
+        return tuple(dict.fromkeys(findings.hints(record.outcome.findings)))
     found = [*_helpers(stderr)]
     for text, rules in ((stderr, _STDERR), (record.outcome.kernel_log, _KERNEL_LOG)):
         for pattern, sentence in rules:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bpfcompat import verdict
 from bpfcompat.model import Job, Kernel, Outcome, Record
 from bpfcompat.system import host
+from bpfcompat.verdict import findings
 from bpfcompat.workflow import jobs
 from bpfcompat.workflow.machines import Machines
 
@@ -44,6 +45,8 @@ class Begun:
         kernel, chosen = machines.kernels.get(self.job.profile), machines.accelerator()
         if kernel and kernel.modules_disk is None:
             outcome = replace(outcome, notes=(*outcome.notes, "this kernel came without its modules"))
+        if kernel:
+            outcome = _explained(outcome, kernel)
         return Record(
             job=self.job.name,
             key=jobs.key(self.parts) if self.parts else "",
@@ -61,6 +64,17 @@ class Begun:
             qemu_command=result.qemu_command if result else "",
             evidence=str(folder) if folder else None,
         )
+
+
+def _explained(outcome: Outcome, kernel: Kernel) -> Outcome:
+    """Return an outcome with what the kernel's files tell about what the validator found, if anything failed."""
+    found = outcome.findings
+    asked = findings.asked_of_host(found) if found else None
+    if found is None or asked is None:
+        return outcome
+    from bpfcompat.kernels import knowledge  # what a run of stored verdicts does not need
+
+    return replace(outcome, findings={**found, "host": knowledge.of(kernel, asked)})
 
 
 def _described(kernel: Kernel) -> dict[str, str]:

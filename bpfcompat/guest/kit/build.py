@@ -166,7 +166,7 @@ class Parts:
 def compile_guest(toolchain: Toolchain, target: Path) -> None:
     """Compile init and the validator into a folder; raises BpfcompatError."""
     flags = ("-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror")
-    for name, libraries in (("init", ()), ("validator", ("-lbpf", "-lelf", "-lz"))):
+    for name, libraries in (("init", ()), ("validator", ("-Wl,--wrap=syscall", "-lbpf", "-lelf", "-lz"))):
         toolchain.compile(
             *flags, "-o", target / name, "main.c", *libraries, folder=GUEST / name, doing=f"compiling {name}"
         )

@@ -17,6 +17,8 @@ from bpfcompat.verdict import findings
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra")
+LINKED = ("-Wl,--wrap=syscall",)
+"""How it hears what libbpf asks the kernel (asked.c)."""
 LIBBPF_VARIABLE = "BPFCOMPAT_LIBBPF"
 OBJECT_BYTES_AT_MOST = 256 << 20
 _HEADER_BYTES = 64
@@ -69,7 +71,7 @@ def compile_own(target: Path) -> None:
         built = Path(folder) / "validator"
         processes.check(
             [
-                host.program("gcc"), *FLAGS, *headers, "-o", str(built), str(SOURCES / "main.c"), str(library("bpf")),
+                host.program("gcc"), *FLAGS, *LINKED, *headers, "-o", str(built), str(SOURCES / "main.c"), str(library("bpf")),
                 "-lelf", "-lz", *zstd,
             ],
             doing=f"compiling the validator with {LIBBPF_VARIABLE}",

@@ -156,15 +156,24 @@ static void attach(struct bpf_program *program, struct program_result *found, st
 	found->attach = found->attach_why ? SKIPPED : attached ? DONE : FAILED;
 }
 
+static bool refuses_things(const struct bpf_program *program)
+{
+	return bpf_program__type(program) == BPF_PROG_TYPE_LSM || bpf_program__expected_attach_type(program) == BPF_MODIFY_RETURN;
+}
+
+/* LSM programs and the like come last: one of them may refuse what it takes to attach the others. */
 static void attach_all(struct bpf_object *object)
 {
 	struct bpf_program *program;
-	size_t index = 0;
 
-	bpf_object__for_each_program(program, object) {
-		if (programs[index].wanted && programs[index].load == DONE)
-			attach(program, &programs[index], &links[index]);
-		index++;
+	for (int last = 0; last < 2; last++) {
+		size_t index = 0;
+
+		bpf_object__for_each_program(program, object) {
+			if (programs[index].wanted && programs[index].load == DONE && refuses_things(program) == last)
+				attach(program, &programs[index], &links[index]);
+			index++;
+		}
 	}
 }
 
@@ -172,6 +181,7 @@ static void detach_all(size_t count)
 {
 	static const char *const unmake[] = { "ip", "link", "delete", INTERFACE, NULL };
 
+	/* All links go, those of LSM programs too, before anything else is done that one of these could refuse. */
 	for (size_t i = 0; i < count; i++)
 		bpf_link__destroy(links[i]);
 	if (traffic_hook_index) {

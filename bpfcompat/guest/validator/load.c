@@ -23,6 +23,22 @@ static void inspect_instructions(struct bpf_program *program, struct program_res
 	}
 }
 
+/* The helpers that the object itself calls; to be asked before libbpf has replaced any. */
+static void note_calls(struct bpf_program *program, struct program_result *found)
+{
+	const struct bpf_insn *instructions = bpf_program__insns(program);
+	size_t count = bpf_program__insn_cnt(program);
+
+	for (size_t i = 0; i < count && found->call_count < 64; i++) {
+		bool known = instructions[i].code != (BPF_JMP | BPF_CALL) || instructions[i].src_reg;
+
+		for (size_t k = 0; k < found->call_count && !known; k++)
+			known = found->calls[k] == (unsigned int)instructions[i].imm;
+		if (!known)
+			found->calls[found->call_count++] = (unsigned int)instructions[i].imm;
+	}
+}
+
 static void keep_log(struct program_result *found)
 {
 	static size_t kept;
@@ -75,8 +91,13 @@ static void load_alone(size_t wanted)
 	}
 	log_buffer[0] = said[0] = 0;
 	bpf_program__set_log_buf(tried, log_buffer, LOG_SIZE);
+	note_calls(tried, found);
 	alone = true;
-	found->load_errno = bpf_object__load(object) ? errno : 0;
+	asked_about = found;
+	asked_name = bpf_program__name(tried);
+	found->prepare_errno = bpf_object__prepare(object) ? errno : 0;
+	found->load_errno = found->prepare_errno ? found->prepare_errno : bpf_object__load(object) ? errno : 0;
+	asked_about = NULL;
 	alone = false;
 	found->load = found->load_errno ? FAILED : DONE;
 	if (found->load_errno) {
@@ -200,13 +221,34 @@ static void choose_programs(struct bpf_object *object)
 		bpf_program__set_autoload(program, programs[index++].wanted);
 }
 
+/* Notes at which of its maps the loading of the object ended, if it was one: the last that was refused, and libbpf gave up. */
+static void note_refused_map(struct bpf_object *object)
+{
+	struct bpf_map *map;
+	size_t index = 0;
+
+	bpf_object__for_each_map(map, object) {
+		struct map_result *found = &maps[index++];
+
+		if (refused_map_errno && *refused_map && bpf_map__type(map) == refused_map_type
+		    && same_name(refused_map, bpf_map__name(map)))
+			found->load_create_errno = refused_map_errno;
+	}
+}
+
 /* Loads the object whole; where that fails, each program alone. Returns errno. */
 static int load(struct bpf_object *object, size_t count)
 {
-	int error = bpf_object__load(object) ? errno : 0;
+	int error;
 
-	if (error)
+	refused_map_errno = 0;
+	prepare_errno = bpf_object__prepare(object) ? errno : 0;
+	error = prepare_errno ? prepare_errno : bpf_object__load(object) ? errno : 0;
+	if (error) {
+		note_refused_map(object);
+		object_said = strdup(said);
 		create_maps_alone(object);
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (!error && programs[i].wanted)
 			programs[i].load = DONE;

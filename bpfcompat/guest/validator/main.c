@@ -21,6 +21,9 @@
 #include "options.c"
 #include "result.c"
 #include "kernel.c"
+#include "asked.c"
+#include "target.c"
+#include "externs.c"
 #include "object.c"
 #include "load.c"
 #include "attach.c"
@@ -46,10 +49,10 @@ static void examine(struct bpf_object *object)
 			run_test(tests.values[i]);
 		close_value(']');
 	}
+	detach_all(count);
 	put_object(object, load_errno);
 	if (strcmp(mode, "open"))
 		put_kernel();
-	detach_all(count);
 }
 
 static void begin_result(void)
@@ -74,6 +77,8 @@ static int work(void)
 	begin_result();
 	if (!strcmp(mode, "open"))
 		alarm(OPEN_SECONDS);
+	else
+		read_facts();
 	object = open_object();
 	put_number("open_errno", object ? 0 : errno);
 	if (object)

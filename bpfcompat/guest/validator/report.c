@@ -13,10 +13,37 @@ static void put_map(const struct bpf_map *map, const struct map_result *found)
 	put_number("declared_max_entries", found->asked);
 	put_text("create", found->create == DONE ? "created" : load_words[found->create]);
 	put_number("create_errno", found->create_errno);
+	put_number("load_create_errno", found->load_create_errno);
 	put_number("fixup_errno", found->fixup_errno);
-	if (found->create == FAILED)
+	if (found->create == FAILED || found->load_create_errno) {
 		put_known("type_known", knows("bpf_map_type", type));
+		put_number("key_bytes", bpf_map__key_size(map));
+		put_number("value_bytes", bpf_map__value_size(map));
+		put_number("flags", bpf_map__map_flags(map));
+	}
 	close_value('}');
+}
+
+static void put_numbers(const char *name, const unsigned int *numbers, size_t count)
+{
+	open_value(name, '[');
+	for (size_t i = 0; i < count; i++)
+		put_number(NULL, numbers[i]);
+	close_value(']');
+}
+
+/* How far libbpf came, and what the kernel was asked. */
+static void put_question(const struct program_result *found)
+{
+	put_number("prepare_errno", found->prepare_errno);
+	put_bool("asked", found->asked);
+	if (!found->asked)
+		return;
+	put_number("asked_errno", found->asked_errno);
+	put_number("asked_flags", found->asked_flags);
+	put_number("asked_attach_type", found->asked_attach_type);
+	put_number("errno_without_flags", found->errno_without_flags);
+	put_number("errno_without_type", found->errno_without_type);
 }
 
 static void put_facts(const struct bpf_program *program, const struct program_result *found)
@@ -30,10 +57,12 @@ static void put_facts(const struct bpf_program *program, const struct program_re
 	put_text("target", target);
 	put_known("target_found", has);
 	put_bool("core_poisoned", found->poisoned);
-	open_value("missing_helpers", '[');
-	for (size_t i = 0; i < found->missing_helper_count; i++)
-		put_number(NULL, found->missing_helpers[i]);
-	close_value(']');
+	put_numbers("missing_helpers", found->missing_helpers, found->missing_helper_count);
+	put_numbers("calls", found->calls, found->call_count);
+	if (found->load == FAILED && found->asked && found->asked_errno && !found->log_length)
+		put_known("type_offered", libbpf_probe_bpf_prog_type(bpf_program__type(program), NULL));
+	put_function(program);
+	put_arguments(program);
 }
 
 static void put_program(const struct bpf_program *program, const struct program_result *found)
@@ -55,41 +84,22 @@ static void put_program(const struct bpf_program *program, const struct program_
 		put_text("log", found->log);
 		put_number("log_bytes", (long long)found->log_length);
 		put_text("said", found->said);
+		put_question(found);
 	}
 	if (found->load == FAILED || found->attach == FAILED)
 		put_facts(program, found);
 	close_value('}');
 }
 
-/*
- * Functions of the kernel that the object calls by name (kfuncs) and that are not in the kernel's BTF. In its own copy of
- * the object's BTF libbpf 1.1 has replaced them by variables, so the file is read again.
- */
-static void put_missing_functions(void)
-{
-	struct btf *btf = btf__parse_elf(path, NULL);
-	int id = btf ? btf__find_by_name_kind(btf, ".ksyms", BTF_KIND_DATASEC) : -1;
-	const struct btf_type *section = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
-
-	open_value("missing_functions", '[');
-	for (int i = 0; section && i < btf_vlen(section); i++) {
-		const struct btf_type *type = btf__type_by_id(btf, btf_var_secinfos(section)[i].type);
-		const char *name = type ? btf__name_by_offset(btf, type->name_off) : NULL;
-
-		if (name && btf_is_func(type) && has_function("", name, BTF_KIND_FUNC) == 0)
-			put_text(NULL, name);
-	}
-	close_value(']');
-	btf__free(btf);
-}
-
 static void put_kernel(void)
 {
 	open_value("kernel", '{');
-	put_bool("btf", kernel_btf || (!kernel_btf_errno && access("/sys/kernel/btf/vmlinux", R_OK) == 0));
-	put_bool("tracefs", access(EVENTS, F_OK) == 0);
-	put_file("lsm", "/sys/kernel/security/lsm");
-	put_file("lockdown", "/sys/kernel/security/lockdown");
+	put_bool("btf", kernel_btf || (!kernel_btf_errno && facts.btf));
+	put_bool("tracefs", facts.tracefs);
+	put_bool("config", facts.config);
+	put_number("memory_kib", (long long)facts.memory_kib);
+	put_text("lsm", facts.lsm);
+	put_text("lockdown", facts.lockdown);
 	close_value('}');
 }
 
@@ -110,8 +120,12 @@ static void put_object(struct bpf_object *object, int load_errno)
 	bpf_object__for_each_program(program, object)
 		put_program(program, &programs[index++]);
 	close_value(']');
-	if (load_errno)
-		put_missing_functions();
+	if (load_errno) {
+		put_number("prepare_errno", prepare_errno);
+		put_bool("prepared_apart", HAS_PREPARE);
+		put_text("said", object_said);
+		put_all_missing();
+	}
 }
 
 static int print(const char *text, size_t length)

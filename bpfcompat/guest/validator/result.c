@@ -69,17 +69,3 @@ static void put_known(const char *name, int known)
 	key(name);
 	fputs(known < 0 ? "null" : known ? "true" : "false", result);
 }
-
-static void put_file(const char *name, const char *file)
-{
-	char text[512];
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof(text));
-
-	if (fd >= 0)
-		close(fd);
-	while (got > 0 && (text[got - 1] == '\n' || text[got - 1] == 0))
-		got--;
-	key(name);
-	json_text(text, got > 0 ? (size_t)got : 0);
-}

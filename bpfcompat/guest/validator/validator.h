@@ -3,8 +3,11 @@
 #define BPFCOMPAT_VALIDATOR_H
 
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
 #include <net/if.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,6 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +29,13 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+
+#if LIBBPF_MAJOR_VERSION > 1 || LIBBPF_MINOR_VERSION >= 6
+#define HAS_PREPARE 1 /* libbpf 1.6: what it does before it asks for programs is a step of its own */
+#else
+#define HAS_PREPARE 0
+#define bpf_object__prepare(object) ((void)(object), 0)
+#endif
 
 #define PROGRAMS_AT_MOST 1024
 #define MAPS_AT_MOST 1024
@@ -54,6 +67,13 @@ struct program_result {
 	size_t log_length;
 	unsigned int missing_helpers[16];
 	size_t missing_helper_count;
+	unsigned int calls[64]; /* helpers, by the object itself: libbpf puts bpf_probe_read in the place of newer ones */
+	size_t call_count;
+	int prepare_errno;      /* libbpf's own work before it asks for any program */
+	bool asked;             /* the kernel was asked to load it; then also: */
+	int asked_errno;
+	uint32_t asked_flags, asked_attach_type;
+	int errno_without_flags, errno_without_type; /* of the same question without these; 0 where only these were refused */
 	const char *attach_why;
 };
 
@@ -61,6 +81,7 @@ struct map_result {
 	uint32_t asked, given; /* max_entries */
 	enum status create;    /* tried only where the object does not load */
 	int create_errno;
+	int load_create_errno; /* the last that the kernel refused when the object was loaded whole */
 	int fixup_errno;
 	int inner; /* of a map of maps: made once for all the times that the object is opened; 0 if it is not made */
 };
@@ -75,9 +96,21 @@ static struct option_list map_options, program_options, variants, companions, te
 static struct program_result programs[PROGRAMS_AT_MOST];
 static struct map_result maps[MAPS_AT_MOST];
 static struct bpf_link *links[PROGRAMS_AT_MOST];
+static int prepare_errno;  /* of the whole object */
+static char *object_said;  /* libbpf's words then */
 static char *log_buffer;
 static char said[1024]; /* libbpf's latest words */
 static bool alone;      /* one program is loaded alone: what libbpf says of the object then was said before */
+static struct program_result *asked_about; /* the kernel's answer is noted for this program, whose name is: */
+static const char *asked_name;
+static char refused_map[BPF_OBJ_NAME_LEN];
+static uint32_t refused_map_type;
+static int refused_map_errno;
+static struct {
+	bool btf, tracefs, config;
+	char lsm[512], lockdown[512];
+	unsigned long long memory_kib;
+} facts;
 static struct btf *kernel_btf;
 static int kernel_btf_errno;
 static int traffic_hook_index; /* the interface whose clsact hook has a program of ours */

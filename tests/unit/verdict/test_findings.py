@@ -61,7 +61,7 @@ C = Classification
         (found(program(), program(name="q")), C.UNSUPPORTED_PROGRAM_TYPE, "medium", "1 more fail, too."),
         (found(program(), maps=[made()]), C.UNSUPPORTED_MAP_TYPE, "medium", "refuses its flags or sizes (EINVAL)"),
         (found(program(), maps=[made(create_errno=errno.EPERM)]), C.CAPABILITY_FAILURE, "medium", "Map 'm'"),
-        (found(program(), maps=[made(create_errno=errno.ENOMEM)]), C.UNKNOWN, "low", "ENOMEM"),
+        (found(program(), maps=[made(create_errno=errno.ENOMEM)]), C.RESOURCE_LIMIT, "high", "ENOMEM"),
         (found(program(), maps=[made(create="skipped", create_errno=0, fixup_errno=errno.EINVAL)]), C.UNSUPPORTED_MAP_TYPE, "medium", "m"),
         (found(program(load="loaded", attach="failed", attach_errno=errno.EIO), load_errno=0), C.UNKNOWN, "low", "EIO"),
     ],

@@ -1,0 +1,164 @@
+/* What a program is to be attached to: whether it is there, under which names, whether it may be probed, what it takes. */
+#include "validator.h"
+
+struct symbols {
+	int exact;             /* functions of just that name */
+	char module[64];       /* of the last of these, if it is in one */
+	char variants[4][512]; /* names that the compiler made of it: name.isra.0 */
+	size_t variant_count;
+};
+
+static void take_symbol(struct symbols *found, const char *wanted, const char *name, const char *module)
+{
+	size_t length = strlen(wanted);
+
+	if (!strcmp(name, wanted)) {
+		found->exact++;
+		snprintf(found->module, sizeof(found->module), "%s", module);
+	} else if (!strncmp(name, wanted, length) && name[length] == '.' && found->variant_count < 4) {
+		snprintf(found->variants[found->variant_count++], sizeof(found->variants[0]), "%s", name);
+	}
+}
+
+/* Returns false where the kernel's symbols cannot be read. */
+static bool read_symbols(const char *wanted, struct symbols *found)
+{
+	FILE *file = fopen("/proc/kallsyms", "re");
+	char line[1024], name[512], module[64], type;
+
+	memset(found, 0, sizeof(*found));
+	while (file && fgets(line, sizeof(line), file)) {
+		*module = 0;
+		if (sscanf(line, "%*s %c %511s [%63[^]]]", &type, name, module) < 2 || !strchr("tTwW", type))
+			continue;
+		take_symbol(found, wanted, name, module);
+	}
+	if (file)
+		fclose(file);
+	return file;
+}
+
+static int has_symbol(const char *wanted)
+{
+	FILE *file = fopen("/proc/kallsyms", "re");
+	char line[1024], name[512];
+	int found = file ? 0 : -1;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = sscanf(line, "%*s %*c %511s", name) == 1 && !strcmp(name, wanted);
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* Returns whether a line of a file has a word: 1, 0, or -1 where there is no such file. */
+static int lists(const char *file, const char *wanted)
+{
+	FILE *lines = fopen(file, "re");
+	char line[1024];
+	int found = lines ? 0 : -1;
+
+	while (lines && !found && fgets(line, sizeof(line), lines)) {
+		char *rest = line, *word;
+
+		while (!found && (word = strsep(&rest, " \t\n")))
+			found = !strcmp(word, wanted);
+	}
+	if (lines)
+		fclose(lines);
+	return found;
+}
+
+/* The function that a kprobe, fentry or the like names, without an offset; false for what is no function. */
+static bool function_of(const struct bpf_program *program, char *name, size_t size)
+{
+	static const char *const kinds[] = { "kprobe", "kretprobe", "fentry", "fexit", "fmod_ret", "fsession" };
+	const char *told = setting(&program_options, bpf_program__name(program), "attach");
+	const char *section = bpf_program__section_name(program), *slash = strchr(section, '/');
+	size_t length;
+
+	if (told && (!strncmp(told, "kprobe,", 7) || !strncmp(told, "kretprobe,", 10))) {
+		snprintf(name, size, "%s", strchr(told, ',') + 1);
+	} else {
+		if (!slash)
+			return false;
+		section += *section == '?';
+		length = strcspn(section, "./");
+		snprintf(name, size, "%s", slash + 1);
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+			if (strlen(kinds[i]) == length && !strncmp(section, kinds[i], length) && strncmp(section + length, ".multi", 6)
+			    && strncmp(section + length, ".session", 8))
+				length = 0;
+		if (length)
+			return false;
+	}
+	name[strcspn(name, "+*?")] = 0;
+	return *name;
+}
+
+static void put_function(const struct bpf_program *program)
+{
+	char name[256];
+	struct symbols found;
+
+	if (!function_of(program, name, sizeof(name)) || !read_symbols(name, &found))
+		return;
+	open_value("function", '{');
+	put_text("name", name);
+	put_number("symbols", found.exact);
+	put_text("module", found.module);
+	open_value("variants", '[');
+	for (size_t i = 0; i < found.variant_count; i++)
+		put_text(NULL, found.variants[i]);
+	close_value(']');
+	put_known("in_btf", has_function("", name, BTF_KIND_FUNC));
+	put_known("traceable", lists("/sys/kernel/tracing/available_filter_functions", name));
+	put_known("blacklisted", lists("/sys/kernel/debug/kprobes/blacklist", name));
+	close_value('}');
+}
+
+/* Writes a type as C has it, as far as one line goes: "struct request *". */
+static void describe_type(uint32_t id, char *text, size_t size)
+{
+	const struct btf_type *type = btf__type_by_id(kernel_btf, id);
+	char stars[8] = "";
+	const char *kind;
+
+	while (type && (btf_is_mod(type) || btf_is_ptr(type))) {
+		if (btf_is_ptr(type) && strlen(stars) < sizeof(stars) - 1)
+			strcat(stars, "*");
+		id = type->type;
+		type = btf__type_by_id(kernel_btf, id);
+	}
+	kind = !type ? "" : btf_is_struct(type) ? "struct " : btf_is_union(type) ? "union " : btf_is_any_enum(type) ? "enum " : "";
+	if (!type || btf_is_void(type))
+		snprintf(text, size, "void%s%s", *stars ? " " : "", stars);
+	else if (btf_is_func_proto(type))
+		snprintf(text, size, "a function");
+	else
+		snprintf(text, size, "%s%s%s%s", kind, btf__name_by_offset(kernel_btf, type->name_off), *stars ? " " : "", stars);
+}
+
+/* The arguments of what a program is attached to by BTF, if that is there. */
+static void put_arguments(const struct bpf_program *program)
+{
+	const char *target;
+	const struct btf_type *type;
+	int id = target_id(bpf_program__section_name(program), &target), first;
+
+	type = id > 0 ? btf__type_by_id(kernel_btf, (uint32_t)id) : NULL;
+	first = type && btf_is_typedef(type); /* a tracepoint's own: void *__data */
+	while (type && (btf_is_typedef(type) || btf_is_ptr(type) || btf_is_func(type)))
+		type = btf__type_by_id(kernel_btf, type->type);
+	if (!type || !btf_is_func_proto(type))
+		return;
+	open_value("arguments", '[');
+	for (int i = first; i < btf_vlen(type); i++) {
+		char text[160];
+
+		describe_type(btf_params(type)[i].type, text, sizeof(text));
+		put_text(NULL, text);
+	}
+	close_value(']');
+	put_bool("returns", type->type != 0);
+}
