@@ -43,6 +43,8 @@ class ProgramChoice:
     attach: str | None = None
     """KIND,TARGET, for a program whose section names nothing."""
     attach_required: bool = True
+    attach_type: int | None = None
+    """The way to attach that goes with the type."""
 
 
 @dataclass(frozen=True)

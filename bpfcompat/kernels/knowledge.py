@@ -26,7 +26,7 @@ _OPTIONS = (
 
 
 def of(kernel: Kernel, functions: Iterable[str]) -> dict[str, Any]:
-    """Return what there is to know: `release`; `options`, if the configuration came with the kernel; and which modules have the functions."""
+    """Return what there is to know: `release`, `options` (if the configuration came), and which modules have the functions."""
     known = facts.options(kernel.config)
     told: dict[str, Any] = {"release": kernel.release, "modules": {}, "modules_known": False}
     if known:
@@ -42,7 +42,10 @@ def of(kernel: Kernel, functions: Iterable[str]) -> dict[str, Any]:
 
 
 def modules(kernel: Kernel) -> dict[str, Any] | None:
-    """Return each module's functions, and whether it has BTF; None if no modules came. What was read once is kept beside the kernel."""
+    """Return each module's functions, and whether it has BTF; None if no modules came.
+
+    What was read once is kept beside the kernel.
+    """
     if kernel.modules_disk is None:
         return None
     memo = kernel.image.parent / "modules.json"

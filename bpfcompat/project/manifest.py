@@ -91,7 +91,7 @@ def _map(read: Document, row: dict[str, Any], here: Location) -> MapFixup:
 
 def _program(read: Document, row: dict[str, Any], here: Location) -> ProgramChoice:
     attach = row.get("attach", {})
-    kind = _number(read, bpf.PROGRAM_TYPES, row["type"], (*here, "type"), "program type") if "type" in row else None
+    kind, attach_type = _kind(read, row["type"], (*here, "type")) if "type" in row else (None, None)
     return ProgramChoice(
         row["name"],
         row.get("section"),
@@ -99,7 +99,16 @@ def _program(read: Document, row: dict[str, Any], here: Location) -> ProgramChoi
         row.get("load"),
         _target(read, attach, here),
         attach.get("required", True),
+        attach_type,
     )
+
+
+def _kind(read: Document, name: str, here: Location) -> tuple[int, int | None]:
+    """Return a program's type, and the way to attach that goes with it: without that many types load nowhere."""
+    if name in bpf.SECTIONS:
+        return bpf.SECTIONS[name]
+    kind = _number(read, bpf.PROGRAM_TYPES, name, here, "program type")
+    return kind, bpf.EXPECTED.get(kind)
 
 
 def _target(read: Document, attach: dict[str, Any], here: Location) -> str | None:
@@ -155,6 +164,7 @@ def command(validation: Validation) -> str:
     for program in validation.programs:
         settings = {
             "type": program.type,
+            "attach_type": program.attach_type,
             "load": None if program.load is None else int(program.load),
             "attach": program.attach,
         }

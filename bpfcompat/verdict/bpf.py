@@ -53,6 +53,9 @@ HELPERS = {
 """Kernels print only the number of one that they do not know. There are no helpers after these: newer ones are kfuncs."""
 
 
+LOCKED = {"integrity": frozenset({36}), "confidentiality": frozenset({4, 36, 45, 113, 115})}
+"""Helpers that kernel_lockdown(7) forbids: bpf_probe_write_user, and those that read the kernel's memory."""
+
 STRUCT_OPS = {
     "tcp_congestion_ops": ("5.6", ""), "hid_bpf_ops": ("6.11", "CONFIG_HID_BPF"), "sched_ext_ops": ("6.12", "CONFIG_SCHED_CLASS_EXT"),
     "Qdisc_ops": ("6.16", "CONFIG_NET_SCH_BPF"),

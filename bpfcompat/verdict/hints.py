@@ -34,7 +34,8 @@ _STDERR = (
     ),
     (
         r"failed to find kernel BTF type ID of '([^'\n]+)'",
-        "This kernel has no function or type {0} that a program could attach to: renamed, inlined, or newer.",
+        "This kernel's BTF lists no function or type {0} that a program could attach to: it is in a module that is not loaded,"
+        " renamed, inlined, or newer.",
     ),
     (
         r"failed to determine tracepoint '([^'\n]+)' perf event ID: No such file",
@@ -42,7 +43,8 @@ _STDERR = (
     ),
     (
         r"failed to create k(?:ret)?probe '([^'\n+]+)[^'\n]*' perf event: (?:No such file|Invalid argument)",
-        "This kernel has no function {0} that a kprobe can be put on: renamed, inlined, or not traceable.",
+        "This kernel has no function {0} that a kprobe can be put on now: it is in a module that is not loaded, renamed, inlined,"
+        " or not traceable.",
     ),
     (
         _MAP_REFUSED,
@@ -58,10 +60,16 @@ _STDERR = (
         "The verifier of this kernel gave up: the program is too complex for it, which newer ones may see otherwise.",
     ),
     (
-        r"line \d+: ([^:\n]+): command not found",
-        "The guest has bash, busybox, bpftool, ip and tc only; ship {0} with `binary:` or `files:`.",
+        r"sudo: (?:command )?not found",
+        "Commands run as root in a guest: leave `sudo` out.",
     ),
 )
+_NOT_FOUND = r"line \d+: ([^:\n]+): command not found"
+_OUT_OF_MEMORY = (
+    r"map '([^'\n]+)': failed to create(?: map)?: (?:Cannot allocate memory|-ENOMEM)|map create: cannot allocate memory"
+)
+_REFUSED_HELPER = r"(?:unknown func|program of this type cannot use helper) (bpf_\w+)#(\d+)"
+_LOCKED = r"\blockdown=(integrity|confidentiality)\b"
 _KERNEL_LOG = (
     (
         r"Lockdown: [^\n]*?: ([^\n;]+) is restricted",
@@ -86,9 +94,27 @@ def of(record: Record, features: Features | None = None) -> tuple[str, ...]:
         for pattern, sentence in rules:
             if match := re.search(pattern, text):
                 found.append(sentence.format(*(part for part in match.groups() if part is not None)))
+    found += _of_the_guest(record)
     if features and needs_features(record):
         found += _lacking(stderr, features)
     return tuple(dict.fromkeys(found))
+
+
+def _of_the_guest(record: Record) -> Iterator[str]:
+    """Yield what is the guest's, or how the project set it up, and not the kernel's."""
+    stderr, parts = record.outcome.stderr.tail, record.key_parts
+    locked, refused = re.search(_LOCKED, parts.get("kernel command line", "")), re.search(_REFUSED_HELPER, stderr)
+    if locked and refused and int(refused[2]) in bpf.LOCKED[locked[1]]:
+        yield f"The kernel is locked down by its command line ({locked[0]}), and therefore refuses {refused[1]}: see kernel_lockdown(7)."
+    if short := re.search(_OUT_OF_MEMORY, stderr):
+        what, has = f"the map {short[1]}" if short[1] else "a map", parts.get("memory", 0)
+        yield (
+            f"The guest has not enough memory for {what}: it has {has} MiB; write `memory: {max(1, has // 512)}G` or more in the"
+            " profile, or make the map smaller."
+        )
+    if (lacking := re.search(_NOT_FOUND, stderr)) and "sudo" not in lacking[1]:
+        what = "The guest's root filesystem (guest.rootfs) has no" if parts.get("rootfs") else "The guest has no"
+        yield f"{what} {lacking[1]}; ship it with `binary:`, `files:` or `guest: {{tools: [...]}}`."
 
 
 def needs_features(record: Record) -> bool:

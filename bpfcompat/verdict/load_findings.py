@@ -35,28 +35,32 @@ _NO_MEMBER = re.compile(r"struct_ops init_kern (\w+): Cannot find member (\w+) i
 
 def cause(found: Findings) -> Cause:
     """Return why an object did not load."""
+    return next(_causes(found))
+
+
+def _causes(found: Findings) -> Iterator[Cause]:
+    """Yield why an object did not load, what comes first first: a kernel without BPF, maps, names, programs."""
     if found["load_errno"] == errno.ENOSYS:
         reason = "This kernel was built without BPF (CONFIG_BPF_SYSCALL)."
-        return Cause(Classification.UNSUPPORTED_PROGRAM_TYPE, "high", reason, "load")
+        yield Cause(Classification.UNSUPPORTED_PROGRAM_TYPE, "high", reason, "load")
     for one in () if _prepared(found) else found["maps"]:
         if one["create"] == "failed" or one.get("load_create_errno") or one["fixup_errno"]:
-            return _map_cause(one, found)
+            yield _map_cause(one, found)
     failed = [program for program in found["programs"] if program["load"] == "failed" and program["wanted"]]
-    told = any(program["log_bytes"] for program in failed)
-    unknown = [program for program in failed if program["type_known"] is False]
-    if unknown:
-        return program_findings.cause(unknown[0], found, len(failed))
-    if not found["kernel"]["btf"] and not told:
-        reason = "This kernel has no BTF of its own (CONFIG_DEBUG_INFO_BTF), which the object needs to be loaded."
-        return Cause(Classification.MISSING_BTF, "high" if _needs_btf(failed) else "medium", reason, "load")
-    if by_name := next(_wants(found), None) if not told else None:
-        return by_name
+    for program in failed:
+        if program["type_known"] is False:
+            yield program_findings.cause(program, found, len(failed))
+    if not any(program["log_bytes"] for program in failed):
+        if not found["kernel"]["btf"]:
+            reason = "This kernel has no BTF of its own (CONFIG_DEBUG_INFO_BTF), which the object needs to be loaded."
+            yield Cause(Classification.MISSING_BTF, "high" if _needs_btf(failed) else "medium", reason, "load")
+        yield from _wants(found)
     if failed:
-        return program_findings.cause(failed[0], found, len(failed))
+        yield program_findings.cause(failed[0], found, len(failed))
     if found.get("prepare_errno"):
-        return because("The object does not load", "load", iter([program_findings.of_libbpf(found, found["said"])]))
+        yield because("The object does not load", "load", iter([program_findings.of_libbpf(found, found["said"])]))
     reason = f"The object does not load ({name(found['load_errno'])}), though each of its programs does alone."
-    return Cause(Classification.UNKNOWN, "low", reason, "load")
+    yield Cause(Classification.UNKNOWN, "low", reason, "load")
 
 
 def _prepared(found: Findings) -> bool:

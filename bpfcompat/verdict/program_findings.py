@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterator
 
@@ -26,11 +25,6 @@ from bpfcompat.verdict.causes import (
 _RELOCATION = re.compile(r"\brelo #\d+|CO-RE relo")
 """What libbpf says of a relocation that failed before the kernel was asked."""
 _UNRESOLVED = re.compile(r"failed to resolve CO-RE relocation <\w+> \[\d+\] ([^(\n]+?) \(")
-_LOCKED = {
-    "integrity": {36},
-    "confidentiality": {4, 36, 45, 113, 115},
-}
-"""Helpers that kernel_lockdown(7) forbids: bpf_probe_write_user, and those that read the kernel's memory."""
 _HELPER_OPTIONS = {58: ("bpf_override_return", "CONFIG_BPF_KPROBE_OVERRIDE")}
 _TYPE_OPTIONS = {
     "lsm": "CONFIG_BPF_LSM",
@@ -97,9 +91,9 @@ def _by_log(program: Findings, found: Findings) -> Iterator[Why]:
         why = f"it calls {kfunc[1]} (kfunc), which this kernel does not offer to BPF programs{f': {place}' if place else ''}"
         yield Classification.CORE_RELOCATION_FAILURE, "high", why
     locked = locked_down(found["kernel"])
-    if refused is not None and refused in _LOCKED.get(locked, ()):
-        why = f"it calls {verifier.called(program, refused)}, and it is locked down ({locked}), see kernel_lockdown(7)"
-        yield Classification.POLICY_DENIED, "high", why
+    if refused is not None and refused in bpf.LOCKED.get(locked, ()):
+        why = f"it calls {verifier.called(program, refused)}, which is refused because the kernel is locked down ({locked})"
+        yield Classification.POLICY_DENIED, "high", f"{why}, see kernel_lockdown(7)"
     if refused in _HELPER_OPTIONS:
         helper, wanted = _HELPER_OPTIONS[refused]
         if option(found, wanted) != "y":
@@ -114,7 +108,10 @@ def _by_log(program: Findings, found: Findings) -> Iterator[Why]:
 
 def _target_by_log(log: str, found: Findings) -> Iterator[Why]:
     """Yield the reason where the target, and not the program, is what the verifier refuses."""
-    for pattern, what in ((_NOT_MODIFIABLE, "may not be modified by programs"), (_NOT_SLEEPABLE, "may not be attached to by sleepable programs")):  # fmt: skip
+    for pattern, what in (
+        (_NOT_MODIFIABLE, "may not be modified by programs"),
+        (_NOT_SLEEPABLE, "may not be attached to by sleepable programs"),
+    ):
         if refused := pattern.search(log):
             lacking = not_built(found, "CONFIG_FUNCTION_ERROR_INJECTION")
             more = f": {lacking}, which lists the functions that may" if lacking else ""

@@ -128,8 +128,10 @@ def check_object(path: Path, content: Path, validation: Validation, program: Pat
     if found["open_errno"]:
         why = said[0].removeprefix("libbpf: ") if said else os.strerror(found["open_errno"])
         raise _refusal(path, f"cannot be opened by libbpf {found['libbpf']} ({why})", "build it again")
-    if not found["programs"]:
-        raise _refusal(path, "has no program in it", 'give a function a section: SEC("tracepoint/...")')
+    if not found["programs"] and not found["maps"]:
+        raise _refusal(
+            path, "has neither a program nor a map in it", 'give a function a section: SEC("tracepoint/...")'
+        )
     _check_names(path, found, validation)
     told = {choice.name for choice in validation.programs if choice.type is not None}
     for one in found["programs"]:

@@ -4,7 +4,8 @@
  *     validator [OPTION...] OBJECT
  *         --mode open|load_only|load_attach|behavior
  *         --map NAME:max_entries=N|cpus     --map NAME:inner=TYPE,KEY BYTES,VALUE BYTES,ENTRIES
- *         --program NAME:load=0|1           --program NAME:type=NUMBER       --program NAME:attach=KIND,TARGET
+ *         --program NAME:load=0|1           --program NAME:type=NUMBER       --program NAME:attach_type=NUMBER
+ *         --program NAME:attach=KIND,TARGET
  *         --variant GROUP:NAME[:helper=NUMBER|:trial]                        --companion NAME
  *         --test SECONDS:COMMAND
  *

@@ -73,9 +73,12 @@ static struct bpf_object *open_object(void)
 			prepare_map(map, &maps[index++]);
 	bpf_object__for_each_program(program, object) {
 		const char *type = setting(&program_options, bpf_program__name(program), "type");
+		const char *way = setting(&program_options, bpf_program__name(program), "attach_type");
 
 		if (type)
 			bpf_program__set_type(program, (enum bpf_prog_type)atoi(type));
+		if (way)
+			bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)atoi(way));
 	}
 	return object;
 }

@@ -31,7 +31,9 @@ def hinted(stderr="", log="", verdict=FAIL):
         ("libbpf: map 'm': failed to create: Invalid argument(-22)", "refuses to make the map m"),
         ("libbpf: prog 'p': failed to attach: Operation not supported", "cannot attach the program p"),
         ("BPF program is too large. Processed 1000001 insn", "too complex"),
-        ("bash: line 1: bpftool: command not found", "ship bpftool"),
+        ("bash: line 1: sudo: command not found", "leave `sudo` out"),
+        ("libbpf: map 'big': failed to create: Cannot allocate memory(-12)", "not enough memory for the map big"),
+        ("bash: line 1: bpftool: command not found", "The guest has no bpftool; ship it"),
     ],
 )  # fmt: skip
 def test_a_failure_in_libbpf_s_own_words(stderr, words):
