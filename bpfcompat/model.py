@@ -87,6 +87,8 @@ class Profile:
     """MiB of guest memory."""
     cpus: int = 1
     cmdline: str = ""
+    guest_modules: tuple[str, ...] = ()
+    """Loaded before the command."""
     root: Path = Path()
     """The folder that the paths in `kernel`, `modules` and `config` are relative to."""
 
@@ -121,6 +123,8 @@ class Check:
     """Seconds for the command, boot not counted."""
     validation: Validation | None = None
     """The artifact is tried by the validator."""
+    guest_modules: tuple[str, ...] = ()
+    """Kernel modules that are loaded before the command."""
     required_profiles: tuple[str, ...] = ()
     """Ids of the profiles whose failure counts for this check; none means those that the matrix says."""
 

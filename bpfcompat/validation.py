@@ -71,6 +71,8 @@ class Validation:
     companions: tuple[str, ...] = ()
     """Programs that have to be loaded with any other that is loaded alone."""
     tests: tuple[FunctionalTest, ...] = ()
+    guest_modules: tuple[str, ...] = ()
+    """Kernel modules that are loaded before the object."""
 
     @property
     def may_stay_unattached(self) -> frozenset[str]:

@@ -48,6 +48,7 @@ def load(path: Path | None, mode: str | None) -> tuple[Validation, tuple[str, ..
         tuple(_variants(read)) if "program_variants" in value else (),
         tuple(value.get("probe_companions", ())),
         tests if chosen == "behavior" else (),
+        tuple(value.get("guest", {}).get("modules", ())),
     )
     return validation, tuple(value.get("required_profiles", ()))
 
@@ -190,4 +191,5 @@ def of_plain(value: dict[str, Any]) -> Validation:
         tuple(Variant(**row) for row in value["variants"]),
         tuple(value["companions"]),
         tuple(FunctionalTest(**row) for row in value["tests"]),
+        tuple(value.get("guest_modules", ())),
     )

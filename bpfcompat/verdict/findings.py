@@ -62,7 +62,8 @@ def asked_of_host(found: Findings) -> list[str] | None:
         return None
     wanted = [*found.get("missing_functions", ()), *found.get("missing_weak_functions", ())]
     wanted += [name for one in failed for name in _UNRESOLVED.findall(one.get("log", ""))]
-    wanted += [one["function"]["name"] for one in failed if one.get("function") and not one["function"]["symbols"]]
+    functions = [one["function"] for one in failed if "function" in one]
+    wanted += [one["name"] for one in functions if one["module"] or not one["symbols"]]
     return sorted(set(wanted))
 
 
@@ -73,11 +74,13 @@ def hints(found: Findings) -> Iterator[str]:
     places = found.get("host", {}).get("modules", {})
     by_btf = {one["function"]["name"] for one in found["programs"] if "function" in one and targets.by_btf(one)}
     by_btf |= {*found.get("missing_functions", ()), *found.get("missing_weak_functions", ())}
-    modules = sorted({place["module"] for name, place in places.items() if place["btf"] or name not in by_btf})
+    loaded = {one["function"]["name"] for one in found["programs"] if one.get("function", {}).get("symbols")}
+    helpful = {name for name, place in places.items() if place["btf"] or name not in by_btf} - loaded
+    modules = sorted({places[name]["module"] for name in helpful})
     if modules:
         yield (
             f"To have {'it' if len(modules) == 1 else 'them'} loaded before the object: `guest: {{modules: [{', '.join(modules)}]}}`"
-            " in the project or the check, or `modules:` in the manifest."
+            " in the project, the check, the profile or the manifest."
         )
 
 

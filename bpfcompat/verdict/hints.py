@@ -60,6 +60,10 @@ _STDERR = (
         "The verifier of this kernel gave up: the program is too complex for it, which newer ones may see otherwise.",
     ),
     (
+        r"bpfcompat: (of the modules that the guest is to have [^\n]+)",
+        "The command was not run: {0}; what did not come with a kernel is not there, and what is built in need not be named.",
+    ),
+    (
         r"sudo: (?:command )?not found",
         "Commands run as root in a guest: leave `sudo` out.",
     ),

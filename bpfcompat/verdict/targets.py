@@ -41,12 +41,17 @@ def absent(wanted: str, function: Findings, found: Findings, how: str) -> str:
     how: the kind of the section.
     """
     needs_btf = how in _TRAMPOLINED
+    module = module_of(found, wanted)
+    if function.get("module"):
+        why = (
+            "which has no BTF: modules have that since Linux 5.11"
+            if module and not module["btf"]
+            else "whose BTF does not list it"
+        )
+        return f"{wanted} is in the module {function['module']}, {why}"
     if place := in_module(found, wanted):
-        module = module_of(found, wanted)
         no_btf = needs_btf and not module["btf"]
         return f"{place}; nor would that help, because modules have BTF since Linux 5.11" if no_btf else place
-    if function.get("module"):
-        return f"{wanted} is in the module {function['module']}, whose BTF does not list it"
     if function.get("variants"):
         return f"{wanted} is there only as {', '.join(function['variants'])}: the compiler made that of it"
     if needs_btf and function.get("symbols"):

@@ -57,7 +57,7 @@ def called(program: Findings, number: int) -> str:
     if number in known or not written:
         own = [number]
     names = " and ".join(bpf.named(bpf.HELPERS, one, "helper").split(" (")[0] for one in own or written[:1])
-    if number in own or 112 not in own and 114 not in own:
+    if number in own or (112 not in own and 114 not in own):
         return names
     return f"{names}, in whose place libbpf puts {bpf.named(bpf.HELPERS, number, 'helper').split(' (')[0]} here"
 

@@ -57,7 +57,7 @@ def key_parts(
         "memory": machine.memory,
         "cpus": machine.cpus,
         "accelerator": machine.accelerator,
-        "command": job.check.command,
+        "command": sent(job),
         "environment": dict(job.check.env),
         "payload": payload.digest,
         "binary": payload.binary.path if payload.binary else None,
@@ -65,6 +65,19 @@ def key_parts(
         "expectation": asdict(job.check.expect),
         "validation": _as_json(asdict(job.check.validation)) if job.check.validation else None,
     }
+
+
+def sent(job: Job) -> str:
+    """Return what is run in the guest: the command, behind the modules that it wants.
+
+    If these cannot be loaded, it is not run, and the exit code is one that nobody expects.
+    """
+    modules = " ".join(dict.fromkeys([*job.check.guest_modules, *job.profile.guest_modules]))
+    if not modules:
+        return job.check.command
+    code = 125 if job.check.expect.exit != 125 else 124
+    told = f'echo "bpfcompat: of the modules that the guest is to have ({modules}), one cannot be loaded" >&2; exit {code};'
+    return f"modprobe -a {modules} >&2 || {{ {told} }}\n{job.check.command}"
 
 
 def _as_json(value: Any) -> Any:

@@ -38,14 +38,15 @@ PROJECT = {
 """An example of every key at the top that is not its default."""
 CHECK = {key: PROJECT[key] for key in ("command", "binary", "bundle_libs", "artifact", "manifest", "validation_mode",
                                        "files", "env", "expect", "timeout")}  # fmt: skip
+CHECK_ALONE = {**CHECK, "guest": "guest: {modules: [bridge]}"}
 NEEDS = {"bundle_libs": "binary: loader", "manifest": "artifact: x.bpf.o", "validation_mode": "artifact: x.bpf.o"}
 """What has to stand beside a key."""
 OF_OBJECTS = ("manifest", "validation_mode")
 EXPECT = {"exit": 3, "stdout": "x", "stderr": "x", "not_stdout": "x", "not_stderr": "x"}
-GUEST = {"tools": ["./tool"], "rootfs": "tree"}
+GUEST = {"tools": ["./tool"], "rootfs": "tree", "modules": ["bridge"]}
 PROFILE = {
     "id": "b", "kernel": "path:other", "modules": "m", "config": "c", "required": False, "expect": "fail", "timeout": "5s",
-    "memory": "1G", "cpus": 2, "cmdline": "quiet",
+    "memory": "1G", "cpus": 2, "cmdline": "quiet", "guest": {"modules": ["bridge"]},
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def loaded(folder, text):
     ("examples", "keys"),
     [
         (PROJECT, properties("project")),
-        ({"name": "", **CHECK}, properties("project", "$defs", "check")),
+        ({"name": "", **CHECK_ALONE}, properties("project", "$defs", "check")),
         (EXPECT, properties("project", "$defs", "expect")),
         (GUEST, properties("project", "properties", "guest")),
         (PROFILE, properties("matrix", "$defs", "profile")),
@@ -85,12 +86,12 @@ def test_a_key_at_the_top_changes_what_is_run(tmp_path, key):
     assert loaded(tmp_path, "\n".join([*lines, PROJECT[key], KERNELS])) != loaded(tmp_path, base)
 
 
-@pytest.mark.parametrize("key", CHECK)
+@pytest.mark.parametrize("key", CHECK_ALONE)
 def test_a_key_of_a_check_changes_what_is_run(tmp_path, key):
     said = [] if key in ("command", *OF_OBJECTS) else ["command: x"]
     said += [NEEDS[key]] if key in NEEDS else []
     base = ", ".join(["name: a", *(said or ["command: x"])])
-    with_key = ", ".join(["name: a", *said, CHECK[key]])
+    with_key = ", ".join(["name: a", *said, CHECK_ALONE[key]])
     assert loaded(tmp_path, f"checks: [{{{with_key}}}]\n{KERNELS}") != loaded(
         tmp_path, f"checks: [{{{base}}}]\n{KERNELS}"
     )
