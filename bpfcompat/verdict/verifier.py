@@ -19,7 +19,7 @@ _NOISE = re.compile(
     r"(?:max_states|total_states)|func#\d+ @\d+|caller:|callee:|returning from callee|to caller)"
 )
 _DECISIVE = (
-    re.compile(r"doesn't return scalar"),
+    re.compile(r"doesn't return scalar|return value not void or scalar"),
     re.compile(r"^(?:unknown func|program of this type cannot use helper|invalid func) "),
     re.compile(r"BPF program is too large|jumps is too complex|too many (?:states|subprogs)|combined stack size"),
     re.compile(r"^(?:func '[^']*' doesn't have \S+ argument|func '[^']*' arg\d+ has btf_id \d+ type)"),

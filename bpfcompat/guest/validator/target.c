@@ -15,7 +15,7 @@ static void take_symbol(struct symbols *found, const char *wanted, const char *n
 	if (!strcmp(name, wanted)) {
 		found->exact++;
 		snprintf(found->module, sizeof(found->module), "%s", module);
-	} else if (!strncmp(name, wanted, length) && name[length] == '.' && found->variant_count < 4) {
+	} else if (!strncmp(name, wanted, length) && name[length] == '.' && !strstr(name, ".cold") && found->variant_count < 4) {
 		snprintf(found->variants[found->variant_count++], sizeof(found->variants[0]), "%s", name);
 	}
 }
