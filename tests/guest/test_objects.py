@@ -73,6 +73,7 @@ FACTS = {
     "kfunc_unguarded": Fact(NEVER, CORE, "it calls bpfcompat_has_no_such_kfunc (kfunc)", program="unguarded"),
     "struct_ops_absent": Fact(NEVER, A, "This kernel has no bpfcompat_ops that a BPF program could implement"),
     "sched_ext": Fact((6, 12), A, "CONFIG_SCHED_CLASS_EXT", "CONFIG_SCHED_CLASS_EXT"),
+    "struct_ops_unused": Fact(NEVER, Classification.LIBBPF_FAILURE, "failed before it asked the kernel", program="unused"),
     "freplace": Fact(NEVER, A, "only its own loader can name that program", program="replaces"),
     "maps_only": Fact((5, 10)),
     "xdp_frags": Fact((5, 18), P, "does not know the flag that this one is loaded with: BPF_F_XDP_HAS_FRAGS", program="passes"),

@@ -96,3 +96,211 @@ def test_a_group_without_a_variant_that_can_be_used_fails():
     verdict = findings.verdict(said, Validation(variants=(Variant("g", "p", 181),)))
     assert verdict.status is Status.FAIL
     assert "None of the variants of 'g' can be used on this kernel: it has not the helpers" in verdict.reason
+
+
+ASKED = {"prepare_errno": 0, "asked": True, "asked_errno": 22, "asked_flags": 0, "asked_attach_type": 0,
+         "errno_without_flags": 22, "errno_without_type": 22, "type_offered": True, "calls": []}  # fmt: skip
+LOCKED = {"lockdown": "none integrity [confidentiality]"}
+NO_CONFIG = {"release": "7.3.4", "modules": {}, "modules_known": True}
+HOST = {**NO_CONFIG, "options": {"CONFIG_BPF_LSM": "n", "CONFIG_BPF_KPROBE_OVERRIDE": "n", "CONFIG_FPROBE": "n"}}
+
+
+def function(**changes):
+    there = {
+        "name": "f",
+        "symbols": 1,
+        "module": "",
+        "variants": [],
+        "in_btf": True,
+        "traceable": True,
+        "blacklisted": False,
+    }
+    return {**there, **changes}
+
+
+def probe(number, section="kprobe/f", **changes):
+    return program(
+        **{
+            "section": section,
+            "type": "kprobe",
+            "type_id": 2,
+            "attach_type_id": 0,
+            "load": "loaded",
+            "attach": "failed",
+            "attach_errno": number,
+            "target": "f",
+            "target_found": None,
+            **changes,
+        }
+    )
+
+
+def log(text, **changes):
+    return {"log": text, "log_bytes": len(text), **ASKED, **changes}
+
+
+@pytest.mark.parametrize(
+    ("said", "classification", "words"),
+    [
+        (
+            found(program(asked=False, said="libbpf: prog 'p': odd\nlibbpf: failed to load object 'o'\n")),
+            C.LIBBPF_FAILURE,
+            "asked the kernel (prog 'p': odd)",
+        ),
+        (
+            found(program(**ASKED, type="xdp")),
+            C.UNSUPPORTED_PROGRAM_TYPE,
+            "it refuses this program before it verifies it",
+        ),
+        (
+            found(program(**{**ASKED, "asked_flags": 32, "errno_without_flags": 0})),
+            C.UNSUPPORTED_PROGRAM_TYPE,
+            "xdp.frags), Linux 5.18",
+        ),
+        (
+            found(program(**{**ASKED, "asked_attach_type": 43, "errno_without_type": 0})),
+            C.UNSUPPORTED_ATTACH_TYPE,
+            "lsm_cgroup",
+        ),
+        (
+            found(program(**{**ASKED, "type_offered": False}), host=HOST),
+            C.UNSUPPORTED_PROGRAM_TYPE,
+            "CONFIG_BPF_LSM is not set in this build",
+        ),
+        (
+            found(program(**{**ASKED, "type_offered": False}), host=NO_CONFIG),
+            C.UNSUPPORTED_PROGRAM_TYPE,
+            "though its BTF lists it",
+        ),
+        (found(program(load_errno=errno.ENOMEM, **ASKED)), C.RESOURCE_LIMIT, "ENOMEM"),
+        (
+            found(program(**log("unknown func bpf_override_return#58")), host=HOST),
+            C.UNSUPPORTED_PROGRAM_TYPE,
+            "CONFIG_BPF_KPROBE_OVERRIDE is not set",
+        ),
+        (
+            found(program(**log("unknown func bpf_override_return#58")), host=NO_CONFIG),
+            C.UNSUPPORTED_PROGRAM_TYPE,
+            "configuration is not known",
+        ),
+        (
+            found(program(**log("unknown func bpf_probe_read#4", calls=[113, 14])), kernel=LOCKED),
+            C.POLICY_DENIED,
+            "it calls bpf_probe_read_kernel, which is",
+        ),
+        (
+            found(program(**log("unknown func bpf_probe_read#4", calls=[112])), kernel=LOCKED),
+            C.POLICY_DENIED,
+            "bpf_probe_read_user, in whose place",
+        ),
+        # That a kernel is locked down is not why a program may not call what no program of its type may.
+        (
+            found(program(**log("unknown func bpf_get_socket_uid#47")), kernel=LOCKED),
+            C.VERIFIER_REJECTION,
+            "bpf_get_socket_uid",
+        ),
+        (
+            found(
+                program(
+                    **log("The address of function f cannot be found\n"),
+                    load_errno=errno.ENOENT,
+                    function=function(symbols=0, variants=["f.isra.0"]),
+                )
+            ),
+            C.UNSUPPORTED_ATTACH_TYPE,
+            "there is only f.isra.0",
+        ),
+        (
+            found(
+                program(
+                    **log("invalid bpf_context access off=40 size=8\n"),
+                    section="fentry/f",
+                    target="f",
+                    arguments=["int", "struct x *"],
+                )
+            ),
+            C.VERIFIER_REJECTION,
+            "f takes 2 arguments on this kernel (int, struct x *), and the program reads value number 6",
+        ),
+        (
+            found(
+                program(
+                    **log("invalid bpf_context access off=16 size=8\n"),
+                    section="fexit/f",
+                    target="f",
+                    arguments=["int", "struct x *"],
+                )
+            ),
+            C.VERIFIER_REJECTION,
+            "invalid bpf_context access off=16",
+        ),
+        (
+            found(probe(errno.EADDRNOTAVAIL, function=function(symbols=3)), load_errno=0),
+            C.UNSUPPORTED_ATTACH_TYPE,
+            "there are 3 functions called f",
+        ),
+        (
+            found(probe(errno.EINVAL, function=function(traceable=False)), load_errno=0),
+            C.UNSUPPORTED_ATTACH_TYPE,
+            "f is there, but must not be probed (notrace)",
+        ),
+        (
+            found(probe(524, "fentry/f", type="tracing", function=function(), arguments=["int"] * 9), load_errno=0),
+            C.UNSUPPORTED_ATTACH_TYPE,
+            "takes 9 arguments, more than fentry",
+        ),
+        (
+            found(
+                probe(errno.ENOENT, function=function(symbols=0)),
+                load_errno=0,
+                host={**HOST, "modules": {"f": {"module": "m", "btf": False}}},
+            ),
+            C.UNSUPPORTED_ATTACH_TYPE,
+            "f is in the module m, which is not loaded.",
+        ),
+        (found(probe(errno.ENOMEM), load_errno=0), C.RESOURCE_LIMIT, "ENOMEM"),
+        (
+            found(
+                maps=[made(name="o.kconfig", create="created", create_errno=0)],
+                prepare_errno=22,
+                prepared_apart=True,
+                said="",
+                kernel={"config": True},
+            ),
+            C.LIBBPF_FAILURE,
+            "libbpf 1.1 failed before it asked the kernel",
+        ),
+        # What libbpf got made is not to blame, whatever it is when it is alone.
+        (
+            found(program(**log("R1 !read_ok")), maps=[made()], prepare_errno=0, prepared_apart=True),
+            C.VERIFIER_REJECTION,
+            "R1 !read_ok",
+        ),
+    ],
+)
+def test_the_kernel_is_blamed_for_what_it_was_asked(said, classification, words):
+    verdict = findings.verdict(said, Validation())
+    assert (verdict.status, verdict.classification) == (Status.FAIL, classification), verdict.reason
+    assert words in verdict.reason
+
+
+def test_a_configuration_that_did_not_come_is_no_failure_of_the_kernel():
+    said = found(
+        program(asked=False),
+        maps=[made(name="o.kconfig", create="created", create_errno=0)],
+        prepare_errno=22,
+        prepared_apart=True,
+        said="",
+        kernel={"config": False},
+    )
+    verdict = findings.verdict(said, Validation())
+    assert (verdict.status, verdict.classification) == (Status.INFRA_ERROR, C.KERNEL_UNAVAILABLE)
+
+
+def test_a_module_that_helps_is_named_in_a_hint():
+    missing = {"missing_functions": ["f"], "host": {**HOST, "modules": {"f": {"module": "m", "btf": True}}}}
+    assert any("guest: {modules: [m]}" in hint for hint in findings.hints(found(program(), **missing)))
+    missing["host"]["modules"]["f"]["btf"] = False
+    assert not list(findings.hints(found(program(), **missing)))
+    assert findings.asked_of_host(found(program(load="loaded"), load_errno=0)) is None
+    assert findings.asked_of_host(found(program(), missing_functions=["f"])) == ["f"]
