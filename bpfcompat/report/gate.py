@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bpfcompat.model import Classification, Run, Status, Target
@@ -12,6 +14,9 @@ LABELS = {
     "infra_error": "without a verdict",
 }  # fmt: skip
 """What a row can come to, and the words for a number of them."""
+
+_KERNELS_AT_LEAST = 3
+"""On fewer, the same failure may be chance."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,34 @@ def _notes(run: Run, required: list[Target]) -> list[str]:
             notes.append(f"{target.job.name} is optional, so its {label(target)} does not count.")
         if label(target) == "xpass":
             notes.append(f"{target.job.name} passed, though a failure is expected: remove its `expect: fail`.")
-    return notes
+    return [*notes, *_the_same_everywhere(run)]
+
+
+def _the_same_everywhere(run: Run) -> Iterator[str]:
+    """Yield a note for each check that fails in the same way on every kernel: then it is hardly the kernel that is to blame."""
+    by_check: dict[str, list[Target]] = {}
+    for target in run.targets:
+        by_check.setdefault(target.job.check.name, []).append(target)
+    for name, targets in by_check.items():
+        if len(targets) < _KERNELS_AT_LEAST or any(one.record.verdict.status is not Status.FAIL for one in targets):
+            continue
+        ways = {(one.record.verdict.classification, _said(one)) for one in targets}
+        if len(ways) == 1:
+            what = f"{name} fails" if len(by_check) > 1 else "It fails"
+            yield (
+                f"{what} in the same way on each of the {len(targets)} kernels: look first at the program, at its"
+                " expectation, and at what the guests have."
+            )
+
+
+def _said(target: Target) -> tuple[str, str]:
+    """Return what is told about a failure, but for numbers, which differ from guest to guest, and for a command its last words."""
+    told = (
+        target.record.verdict.reason,
+        target.record.outcome.stderr.tail if target.job.check.validation is None else "",
+    )
+    reason, last = (re.sub(r"[0-9]+", "N", text) for text in told)
+    return reason, last
 
 
 def _counts(run: Run) -> dict[str, int]:

@@ -84,13 +84,22 @@ def _cell(row: Row, colour: bool) -> str:
 
 def _blocks(rows: list[Row]) -> list[str]:
     """Return what stands behind the rows that did not pass; rows of which the same is to be told share a block."""
-    alike: dict[str, list[Row]] = {}
+    alike: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        alike.setdefault(_details(row), []).append(row)
+        alike.setdefault((_details(row), row.label, row.classification), []).append(row)
     return [
-        f"{', '.join(row.name for row in same)}: {same[0].label}: {same[0].classification}\n{details}"
-        for details, same in alike.items()
+        f"{', '.join(row.name for row in same)}: {label}: {classification}\n{details}{_evidence(same)}"
+        for (details, label, classification), same in alike.items()
     ]
+
+
+def _evidence(rows: list[Row]) -> str:
+    """Return where the logs of rows are that share a block: those of the first, and how many more there are."""
+    folders = [os.path.relpath(Path(row.logs["console"]).parent) for row in rows if row.logs]
+    if not folders:
+        return ""
+    more = f" (and {len(folders) - 1} more, see report.json)" if len(folders) > 1 else ""
+    return f"  evidence: {folders[0]}{more}\n"
 
 
 def _notes(rows: list[Row]) -> list[str]:
@@ -121,6 +130,4 @@ def _details(row: Row) -> str:
     for what, text in (("stderr", row.tails["stderr"]), ("the kernel log", _kernel_log(row))):
         if tail := last_lines(text, _TAIL_LINES).splitlines():
             lines += [f"  last lines of {what}:", *(f"    {text}" for text in tail)]
-    if row.logs:
-        lines.append(f"  evidence: {os.path.relpath(Path(row.logs['console']).parent)}")
     return "".join(f"{plain(text)}\n" for text in lines)

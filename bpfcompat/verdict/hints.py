@@ -73,6 +73,10 @@ _OUT_OF_MEMORY = (
     r"map '([^'\n]+)': failed to create(?: map)?: (?:Cannot allocate memory|-ENOMEM)|map create: cannot allocate memory"
 )
 _REFUSED_HELPER = r"(?:unknown func|program of this type cannot use helper) (bpf_\w+)#(\d+)"
+_NO_COUNTERS = (
+    r"(?i)(?:perf_event_open|hardware counter)[^\n]*(?:No such file|No such device|not supported|ENOENT|EOPNOTSUPP)"
+)
+_NO_SPACE = r"No space left on device"
 _LOCKED = r"\blockdown=(integrity|confidentiality)\b"
 _KERNEL_LOG = (
     (
@@ -116,6 +120,19 @@ def _of_the_guest(record: Record) -> Iterator[str]:
             f"The guest has not enough memory for {what}: it has {has} MiB; write `memory: {max(1, has // 512)}G` or more in the"
             " profile, or make the map smaller."
         )
+    if parts.get("accelerator") == "tcg" and re.search(_NO_COUNTERS, stderr):
+        yield (
+            "An emulated machine has no hardware performance counters, whatever its kernel: if that is what perf_event_open asks"
+            " for, count a software event, for instance PERF_COUNT_SW_CPU_CLOCK."
+        )
+    if re.search(_NO_SPACE, stderr) or record.outcome.out_of_memory is not None:
+        has = parts.get("memory", 0)
+        what = (
+            "ran out of memory"
+            if record.outcome.out_of_memory is not None
+            else "has no room left: its files are in its memory"
+        )
+        yield f"The guest {what}, of which it has {has} MiB; write `memory: {max(1, has // 512)}G` or more in the profile."
     if (lacking := re.search(_NOT_FOUND, stderr)) and "sudo" not in lacking[1]:
         what = "The guest's root filesystem (guest.rootfs) has no" if parts.get("rootfs") else "The guest has no"
         yield f"{what} {lacking[1]}; ship it with `binary:`, `files:` or `guest: {{tools: [...]}}`."

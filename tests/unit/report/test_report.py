@@ -95,6 +95,15 @@ def test_the_gate_says_what_does_not_count():
     assert any("a is optional, so its fail does not count" in note for note in notes)
 
 
+def test_what_fails_everywhere_in_the_same_way_is_hardly_the_kernel_s_fault():
+    (note,) = gate.summarize(run(*(target(name, FAIL) for name in "abc"))).notes
+    assert note.startswith("It fails in the same way on each of the 3 kernels: look first at the program")
+    other = replace(FAIL, reason="Command was killed by SIGSEGV (expected exit 0) on this kernel.")
+    for verdict in (PASS, INFRA, other):
+        assert gate.summarize(run(target("a", FAIL), target("b", FAIL), target("c", verdict))).notes == ()
+    assert gate.summarize(run(target("a", FAIL), target("b", FAIL), target("c", FAIL, stderr="x"))).notes == ()
+
+
 def test_the_table():
     text = table.render(
         seen(run(target("a", PASS, cached=True), target("b", FAIL, stderr="no BTF\nboom"), target("c", INFRA))), NOW

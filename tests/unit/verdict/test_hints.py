@@ -46,6 +46,23 @@ def test_a_lockdown_is_told_from_the_kernel_log():
     assert "use of bpf to read kernel RAM" in hint
 
 
+def made_by(stderr, **parts):
+    record = target("a", FAIL, stderr=stderr).record
+    return hints.of(replace(record, key_parts=parts))
+
+
+def test_what_is_the_guest_s_is_not_told_of_the_kernel():
+    assert made_by("perf_event_open: No such file or directory", accelerator="kvm") == ()
+    (hint,) = made_by("perf_event_open: No such file or directory", accelerator="tcg")
+    assert "no hardware performance counters, whatever its kernel" in hint
+    (hint,) = made_by("cp: write error: No space left on device", memory=1024)
+    assert "its files are in its memory, of which it has 1024 MiB; write `memory: 2G`" in hint
+    (hint,) = made_by("bash: line 1: strace: command not found", rootfs="a" * 64)
+    assert hint.startswith("The guest's root filesystem (guest.rootfs) has no strace")
+    told = made_by("unknown func bpf_probe_read#4", **{"kernel command line": "panic=-1 lockdown=confidentiality"})
+    assert any("locked down by its command line (lockdown=confidentiality)" in hint for hint in told)
+
+
 def test_nothing_is_said_of_what_passed_or_is_not_known():
     assert hinted("invalid func unknown#181", verdict=PASS) == ()
     assert hinted("Segmentation fault") == ()
