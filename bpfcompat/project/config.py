@@ -181,16 +181,14 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         expect=Expectation(**expect),
         timeout=matrix.seconds(row.get("timeout", 60)),
         validation=validation,
-        guest_modules=_modules(read.value, row if location else {}, validation),
+        guest_modules=_modules(read.value, row if location else {}),
         required_profiles=required,
     )
 
 
-def _modules(project: dict[str, Any], row: dict[str, Any], validation: Validation | None) -> tuple[str, ...]:
-    """Return the kernel modules that the project, the check and its manifest want, each once."""
-    said = [one.get("guest", {}).get("modules", ()) for one in (project, row)]
-    wanted = [name for names in (*said, validation.guest_modules if validation else ()) for name in names]
-    return tuple(dict.fromkeys(wanted))
+def _modules(project: dict[str, Any], row: dict[str, Any]) -> tuple[str, ...]:
+    """Return the kernel modules that the project and the check want, each once."""
+    return tuple(dict.fromkeys(name for one in (project, row) for name in one.get("guest", {}).get("modules", ())))
 
 
 def _place(read: Document, location: Location, *key: str) -> Location:

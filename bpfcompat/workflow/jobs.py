@@ -72,7 +72,8 @@ def sent(job: Job) -> str:
 
     If these cannot be loaded, it is not run, and the exit code is one that nobody expects.
     """
-    modules = " ".join(dict.fromkeys([*job.check.guest_modules, *job.profile.guest_modules]))
+    of_manifest = job.check.validation.guest_modules if job.check.validation else ()
+    modules = " ".join(dict.fromkeys([*job.check.guest_modules, *of_manifest, *job.profile.guest_modules]))
     if not modules:
         return job.check.command
     code = 125 if job.check.expect.exit != 125 else 124
