@@ -76,6 +76,11 @@ _REFUSED_HELPER = r"(?:unknown func|program of this type cannot use helper) (bpf
 _NO_COUNTERS = (
     r"(?i)(?:perf_event_open|hardware counter)[^\n]*(?:No such file|No such device|not supported|ENOENT|EOPNOTSUPP)"
 )
+_NO_FUNCTION = (
+    r"failed to find kernel BTF type ID of '(\w+)'|extern \(func ksym\) '(\w+)': not found|"
+    r"failed to create k(?:ret)?probe '(\w+)[^'\n]*' perf event: No such file|"
+    r"(?:kfunc|symbol) \"?(\w+)\"?: (?:kfunc )?not found"
+)
 _NO_SPACE = r"No space left on device"
 _LOCKED = r"\blockdown=(integrity|confidentiality)\b"
 _KERNEL_LOG = (
@@ -102,7 +107,10 @@ def of(record: Record, features: Features | None = None) -> tuple[str, ...]:
         for pattern, sentence in rules:
             if match := re.search(pattern, text):
                 found.append(sentence.format(*(part for part in match.groups() if part is not None)))
-    found += _of_the_guest(record)
+    guest = list(_of_the_guest(record))
+    if any("locked down" in hint for hint in (*found, *guest)):
+        found = [hint for hint in found if "programs of this type may not call" not in hint]  # that is not why
+    found += guest
     if features and needs_features(record):
         found += _lacking(stderr, features)
     return tuple(dict.fromkeys(found))
@@ -117,7 +125,7 @@ def _of_the_guest(record: Record) -> Iterator[str]:
     if short := re.search(_OUT_OF_MEMORY, stderr):
         what, has = f"the map {short[1]}" if short[1] else "a map", parts.get("memory", 0)
         yield (
-            f"The guest has not enough memory for {what}: it has {has} MiB; write `memory: {max(1, has // 512)}G` or more in the"
+            f"The guest has not enough memory for {what}: it has {has} MiB; write `memory: {max(1, has // 256)}G` or more in the"
             " profile, or make the map smaller."
         )
     if parts.get("accelerator") == "tcg" and re.search(_NO_COUNTERS, stderr):
@@ -132,10 +140,16 @@ def _of_the_guest(record: Record) -> Iterator[str]:
             if record.outcome.out_of_memory is not None
             else "has no room left: its files are in its memory"
         )
-        yield f"The guest {what}, of which it has {has} MiB; write `memory: {max(1, has // 512)}G` or more in the profile."
+        yield f"The guest {what}, of which it has {has} MiB; write `memory: {max(1, has // 256)}G` or more in the profile."
     if (lacking := re.search(_NOT_FOUND, stderr)) and "sudo" not in lacking[1]:
         what = "The guest's root filesystem (guest.rootfs) has no" if parts.get("rootfs") else "The guest has no"
         yield f"{what} {lacking[1]}; ship it with `binary:`, `files:` or `guest: {{tools: [...]}}`."
+
+
+def functions_not_found(stderr: str) -> tuple[str, ...]:
+    """Return the kernel's functions that a loader says it did not find, in libbpf's words (0.4 to 1.7) or cilium/ebpf's."""
+    found = [next(part for part in match.groups() if part) for match in re.finditer(_NO_FUNCTION, stderr)]
+    return tuple(dict.fromkeys(found))
 
 
 def needs_features(record: Record) -> bool:

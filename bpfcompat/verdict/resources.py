@@ -40,9 +40,7 @@ def of_map(one: Findings, number: int, found: Findings) -> str:
     if number == errno.ENOMEM:
         has = found["kernel"].get("memory_kib", 0) // 1024
         return f"it asks for {size}, and the guest has {has:,} MiB of memory ({name(number)})"
-    return (
-        f"it asks for {size}, which is more than this kernel allows for one map, whatever its memory ({name(number)})"
-    )
+    return f"it asks for {size}, and this kernel limits such a map or its elements to less, whatever the memory ({name(number)})"
 
 
 def advice(found: Findings) -> str:
@@ -54,6 +52,8 @@ def advice(found: Findings) -> str:
         return ""
     wanted = sum(bytes_of(one) or 0 for one in found["maps"]) / _MIB
     has = found["kernel"].get("memory_kib", 0) / 1024
+    if wanted < has / 8 and all(bytes_of(one) is not None for one in short):
+        return ""  # it is not this memory that there is too little of
     gib = 1
     while gib * 1024 < max(wanted * 1.25 + 512, has * 1.5):
         gib *= 2

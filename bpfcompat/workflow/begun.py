@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bpfcompat import verdict
 from bpfcompat.model import Job, Kernel, Outcome, Record
 from bpfcompat.system import host
-from bpfcompat.verdict import findings
+from bpfcompat.verdict import findings, hints
 from bpfcompat.workflow import jobs
 from bpfcompat.workflow.machines import Machines
 
@@ -67,14 +67,20 @@ class Begun:
 
 
 def _explained(outcome: Outcome, kernel: Kernel) -> Outcome:
-    """Return an outcome with what the kernel's files tell about what the validator found, if anything failed."""
+    """Return an outcome with what the kernel's files tell about what the validator, or else the loader itself, did not find."""
     found = outcome.findings
-    asked = findings.asked_of_host(found) if found else None
-    if found is None or asked is None:
+    asked = findings.asked_of_host(found) if found else hints.functions_not_found(outcome.stderr.tail)
+    if asked is None or (found is None and (not asked or outcome.wait_status == 0)):
         return outcome
     from bpfcompat.kernels import knowledge  # what a run of stored verdicts does not need
 
-    return replace(outcome, findings={**found, "host": knowledge.of(kernel, asked)})
+    told = knowledge.of(kernel, asked)
+    if found:
+        return replace(outcome, findings={**found, "host": told})
+    notes = [
+        f"{name} is a function of the kernel's module {place['module']}" for name, place in told["modules"].items()
+    ]
+    return replace(outcome, notes=(*outcome.notes, *notes))
 
 
 def _described(kernel: Kernel) -> dict[str, str]:

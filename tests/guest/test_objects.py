@@ -80,7 +80,7 @@ FACTS = {
     # What the guest has not, or no kernel makes.
     "map_too_large": Fact(NEVER, RESOURCES, "1,048,576 entries of 4 + 1,024 bytes, about 1,024 MiB, and the guest has 4"),
     "maps_too_many": Fact(NEVER, RESOURCES, "Map 'third' cannot be made in this guest"),
-    "map_too_many_bytes": Fact(NEVER, RESOURCES, "more than this kernel allows for one map"),
+    "map_too_many_bytes": Fact(NEVER, RESOURCES, "this kernel limits such a map or its elements to less, whatever the memory (E2BIG)"),
     # Targets. What compilers made of them was read in the symbols of these kernels.
     "module_fentry": Fact(NEVER, A, "br_forward is in the module bridge, which is not loaded", program="on_forward"),
     "module_kprobe": Fact(NEVER, A, "br_forward is in the module bridge, which is not loaded", "", "on_forward", "attach"),
