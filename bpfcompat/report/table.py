@@ -6,7 +6,7 @@ import datetime
 import os
 from pathlib import Path
 
-from bpfcompat.model import Status, Target
+from bpfcompat.model import Classification, Status, Target
 from bpfcompat.report import gate
 from bpfcompat.report.text import age, last_lines, plain, short
 from bpfcompat.report.view import Report, Row
@@ -127,7 +127,9 @@ def _details(row: Row) -> str:
         lines += [f"  {text}" for text in row.reason.splitlines()]
     lines += [f"  hint: {hint}" for hint in row.hints]
     lines += [f"  note: {note}" for note in row.notes if "\n" not in note]
-    for what, text in (("stderr", row.tails["stderr"]), ("the kernel log", _kernel_log(row))):
+    # What a command that never ended said last is all that it tells, wherever it said it.
+    stdout = row.tails["stdout"] if row.classification == Classification.COMMAND_TIMEOUT.value else ""
+    for what, text in (("stdout", stdout), ("stderr", row.tails["stderr"]), ("the kernel log", _kernel_log(row))):
         if tail := last_lines(text, _TAIL_LINES).splitlines():
             lines += [f"  last lines of {what}:", *(f"    {text}" for text in tail)]
     return "".join(f"{plain(text)}\n" for text in lines)

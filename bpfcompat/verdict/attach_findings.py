@@ -27,13 +27,18 @@ def cause(program: Findings, found: Findings) -> Cause:
 
 def _missing_file(program: Findings) -> Why | None:
     """Return the reason for a uprobe whose program is not in the guest, which is nothing of the kernel's."""
-    if targets.kind(program) not in _UPROBES or program["attach_errno"] != errno.ENOENT:
+    if targets.kind(program) not in _UPROBES or program["attach_errno"] not in {errno.ENOENT, errno.ESRCH}:
         return None
-    file = f"/{program['target'].lstrip('/').partition(':')[0]}"
-    return (
+    unsupported, file = (
         Classification.UNSUPPORTED_ATTACH_TYPE,
-        "high",
-        f"the guest has no {file}, or that has no such function; ship it with `files:`",
+        program.get("file") or program["target"].partition(":")[0],
+    )
+    if program.get("file_found") is False:
+        return unsupported, "high", f"the guest has no {file}; ship it with `files:`"
+    return (
+        unsupported,
+        "high" if program.get("file_found") else "medium",
+        f"{file} in the guest has no such function or probe",
     )
 
 

@@ -74,8 +74,11 @@ def hints(found: Findings) -> Iterator[str]:
     places = found.get("host", {}).get("modules", {})
     by_btf = {one["function"]["name"] for one in found["programs"] if "function" in one and targets.by_btf(one)}
     by_btf |= {*found.get("missing_functions", ()), *found.get("missing_weak_functions", ())}
-    loaded = {one["function"]["name"] for one in found["programs"] if one.get("function", {}).get("symbols")}
-    helpful = {name for name, place in places.items() if place["btf"] or name not in by_btf} - loaded
+    tried = [one for one in found["programs"] if "function" in one]
+    useless = {
+        one["function"]["name"] for one in tried if one["function"]["symbols"] or one["attach_type_known"] is False
+    }
+    helpful = {name for name, place in places.items() if place["btf"] or name not in by_btf} - useless
     modules = sorted({places[name]["module"] for name in helpful})
     if modules:
         yield (
@@ -109,6 +112,11 @@ def tests(found: Findings, validation: Validation) -> Iterator[tuple[FunctionalT
 
 def notes(found: Findings, validation: Validation) -> Iterator[str]:
     """Yield what a reader should know beside the verdict."""
+    # Its own words for that have ours in them, too, where a kernel does not know one of these.
+    own = ("console=", "panic=", "quiet", "cryptomgr", "no_timer_check", "BOOT_IMAGE")
+    unknown = [word for word in found["kernel"].get("unknown_words", "").split() if not word.startswith(own)]
+    if unknown:
+        yield f"the kernel does not know these words of its command line: {' '.join(unknown)}"
     for one in found["maps"]:
         asked, given = one["declared_max_entries"], one["max_entries"]
         if given != asked:

@@ -88,7 +88,7 @@ FACTS = {
     "kprobe_blacklisted": Fact(NEVER, A, "do_int3 is there, but must not be probed", "", "on_int3", "attach"),
     "kprobe_isra": Fact(NEVER, A, "__neigh_ifdown is there only as __neigh_ifdown.isra.0", "", "on_copy", "attach"),
     "kprobe_several": Fact(NEVER, A, "functions called __list_del_entry", "", "on_several", "attach"),
-    "uprobe_absent": Fact(NEVER, A, "the guest has no /usr/bin/bpfcompat-no-such-program", "", "on_main", "attach"),
+    "uprobe_absent": Fact(NEVER, A, "the guest has no /usr/bin/bpfcompat-no-such-program; ship", "", "on_main", "attach"),
     # What hangs on the configuration; Linux 7 lets system calls be modified without it.
     "override_return": Fact(NEVER, P, "it calls bpf_override_return, and ", program="overrides"),  # Debian does not set its option
     "fmod_ret": Fact((7, 0), A, "CONFIG_FUNCTION_ERROR_INJECTION is not set in this build", program="modifies"),

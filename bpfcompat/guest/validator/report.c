@@ -62,6 +62,7 @@ static void put_facts(const struct bpf_program *program, const struct program_re
 	if (found->load == FAILED && found->asked && found->asked_errno && !found->log_length)
 		put_known("type_offered", libbpf_probe_bpf_prog_type(bpf_program__type(program), NULL));
 	put_function(program);
+	put_file_of(program);
 	put_arguments(program);
 }
 
@@ -100,6 +101,7 @@ static void put_kernel(void)
 	put_number("memory_kib", (long long)facts.memory_kib);
 	put_text("lsm", facts.lsm);
 	put_text("lockdown", facts.lockdown);
+	put_text("unknown_words", facts.unknown);
 	close_value('}');
 }
 

@@ -86,14 +86,29 @@ static bool function_of(const struct bpf_program *program, char *name, size_t si
 		length = strcspn(section, "./");
 		snprintf(name, size, "%s", slash + 1);
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-			if (strlen(kinds[i]) == length && !strncmp(section, kinds[i], length) && strncmp(section + length, ".multi", 6)
-			    && strncmp(section + length, ".session", 8))
+			if (strlen(kinds[i]) == length && !strncmp(section, kinds[i], length))
 				length = 0;
 		if (length)
 			return false;
 	}
-	name[strcspn(name, "+*?")] = 0;
-	return *name;
+	name[strcspn(name, "+")] = 0;
+	return *name && !strpbrk(name, "*?"); /* kprobe.multi takes patterns */
+}
+
+/* Whether the guest has the file that a uprobe or a USDT program names. */
+static void put_file_of(const struct bpf_program *program)
+{
+	const char *section = bpf_program__section_name(program), *slash = strchr(section, '/');
+	char file[512];
+
+	section += *section == '?';
+	if (!slash || (strncmp(section, "uprobe", 6) && strncmp(section, "uretprobe", 9) && strncmp(section, "usdt", 4)))
+		return;
+	snprintf(file, sizeof(file), "%.*s", (int)strcspn(slash + 1, ":"), slash + 1);
+	if (*file == '/') {
+		put_text("file", file);
+		put_bool("file_found", access(file, F_OK) == 0);
+	}
 }
 
 static void put_function(const struct bpf_program *program)

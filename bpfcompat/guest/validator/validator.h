@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/klog.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -108,7 +109,7 @@ static uint32_t refused_map_type;
 static int refused_map_errno;
 static struct {
 	bool btf, tracefs, config;
-	char lsm[512], lockdown[512];
+	char lsm[512], lockdown[512], unknown[512]; /* words of the command line: Linux 5.14 says which */
 	unsigned long long memory_kib;
 } facts;
 static struct btf *kernel_btf;
