@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import struct
 import tempfile
 from collections.abc import Iterable
@@ -55,7 +56,7 @@ def modules(kernel: Kernel) -> dict[str, Any] | None:
             found: dict[str, Any] = kept["found"]
             return found
     try:
-        found = _read(kernel.modules_disk)
+        found = _read(kernel.modules_disk, kernel.image.parent.parent)
     except (BpfcompatError, OSError):
         return None  # it is about a failure that stands without this
     with contextlib.suppress(OSError):  # a store that is not ours to write costs time, nothing else
@@ -63,8 +64,9 @@ def modules(kernel: Kernel) -> dict[str, Any] | None:
     return found
 
 
-def _read(modules_disk: Path) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="bpfcompat-modules-") as name:
+def _read(modules_disk: Path, near: Path) -> dict[str, Any]:
+    """Unpack a disk of modules and read them; near: a folder with room for that, if it is ours to write."""
+    with tempfile.TemporaryDirectory(prefix=".modules.", dir=near if os.access(near, os.W_OK) else None) as name:
         root = Path(name) / "root"
         disk.unpack(modules_disk, root)
         found = {}

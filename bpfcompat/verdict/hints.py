@@ -25,11 +25,11 @@ _STDERR = (
         " since 5.13.",
     ),
     (
-        r"failed to find valid kernel BTF|kernel BTF is missing|[Ff]ailed to load vmlinux BTF",
+        r"failed to find valid kernel BTF|kernel BTF is missing|no BTF found for kernel version|[Ff]ailed to load vmlinux BTF",
         "This kernel has no BTF of its own (CONFIG_DEBUG_INFO_BTF), which CO-RE, fentry and LSM programs need.",
     ),
     (
-        r"invalid CO-RE relocation|failed to resolve CO-RE relocation|(?:relo #\d+: no matching targets found)",
+        r"(?:invalid|bad) CO-RE relocation|failed to resolve CO-RE relocation|(?:relo #\d+: no matching targets found)",
         "A type or field that the program reads is not on this kernel; guard it with bpf_core_field_exists().",
     ),
     (
@@ -58,6 +58,31 @@ _STDERR = (
     (
         r"BPF program is too large\. Processed \d+ insn|The sequence of \d+ jumps is too complex",
         "The verifier of this kernel gave up: the program is too complex for it, which newer ones may see otherwise.",
+    ),
+    (
+        r"failed to open system Kconfig",
+        "libbpf found no configuration of the kernel in the guest (extern ... __kconfig): it did not come with this kernel.",
+    ),
+    (
+        r"extern \(var ksym\) '([^'\n]+)': not found in kernel BTF",
+        "This kernel's BTF has no variable {0} (ksym); declare it __weak and look whether it is there.",
+    ),
+    (
+        r"extern \(func ksym\) '([^'\n]+)': not found",
+        "This kernel does not offer {0} to BPF programs (kfunc), or it is in a module that is not loaded.",
+    ),
+    (
+        r"extern \(func ksym\) '([^'\n]+)': func_proto \[\d+\] incompatible",
+        "{0} (kfunc) takes other arguments on this kernel than the object says.",
+    ),
+    (
+        r"struct_ops init_kern: struct (?:bpf_struct_ops_)?(\w+) is not found in kernel BTF",
+        "This kernel has no {0} that a BPF program could implement (struct_ops): it is older, or was built without it.",
+    ),
+    (
+        r"attach program FD is not set",
+        "The program replaces a function of another one (freplace), and the loader has not said which: libbpf refuses that, not"
+        " the kernel.",
     ),
     (
         r"bpfcompat: (of the modules that the guest is to have [^\n]+)",
