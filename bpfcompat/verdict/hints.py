@@ -10,9 +10,11 @@ from bpfcompat.verdict import bpf, findings
 
 _AT_MOST = 6
 """Names in one sentence: the oldest first, because what is not there at all is told by its release."""
-_MAP_REFUSED = r"map '([^'\n]+)': failed to create(?: map)?: (?:Invalid argument|-EINVAL|Operation not supported)"
+_MAP_REFUSED = (
+    r"map '([^'\n]+)': failed to create(?: map)?: (?:Invalid argument|-EINVAL|Operation not supported|-EOPNOTSUPP)"
+)
 _MEMLOCK = r"RLIMIT_MEMLOCK|MEMLOCK.*Operation not permitted"
-_NOT_ATTACHED = r"prog '([^'\n]+)': failed to attach: (?:Operation not supported|Invalid argument)"
+_NOT_ATTACHED = r"prog '([^'\n]+)': failed to attach: (?:Operation not supported|-EOPNOTSUPP|Invalid argument|-EINVAL)"
 
 _STDERR = (
     (
@@ -38,11 +40,11 @@ _STDERR = (
         " renamed, inlined, or newer.",
     ),
     (
-        r"failed to determine tracepoint '([^'\n]+)' perf event ID: No such file",
+        r"failed to determine tracepoint '([^'\n]+)' perf event ID: (?:No such file|-ENOENT)",
         "This kernel has no tracepoint {0}.",
     ),
     (
-        r"failed to create k(?:ret)?probe '([^'\n+]+)[^'\n]*' perf event: (?:No such file|Invalid argument)",
+        r"failed to create k(?:ret)?probe '([^'\n+]+)[^'\n]*' perf event: (?:No such file|-ENOENT|Invalid argument|-EINVAL)",
         "This kernel has no function {0} that a kprobe can be put on now: it is in a module that is not loaded, renamed, inlined,"
         " or not traceable.",
     ),
@@ -103,7 +105,7 @@ _NO_COUNTERS = (
 )
 _NO_FUNCTION = (
     r"failed to find kernel BTF type ID of '(\w+)'|extern \(func ksym\) '(\w+)': not found|"
-    r"failed to create k(?:ret)?probe '(\w+)[^'\n]*' perf event: No such file|"
+    r"failed to create k(?:ret)?probe '(\w+)[^'\n]*' perf event: (?:No such file|-ENOENT)|"
     r"(?:kfunc|symbol) \"?(\w+)\"?: (?:kfunc )?not found"
 )
 _NO_SPACE = r"No space left on device"
