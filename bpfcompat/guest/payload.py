@@ -44,7 +44,7 @@ def brought(check: Check) -> Brought:
 def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
     """List what a check brings, sorted by name.
 
-    validator_program: the compiled validator, for a check whose artifact it tries.
+    validator_program: the validator, for a check whose artifact it tries; None for a first look.
     Raises BpfcompatError for what is missing, is not a file, or stands outside the project, NoVerdict
     (LOADER_NOT_RUNNABLE) for a binary whose libraries are not all here, and for an artifact that is no BPF object.
     """
@@ -53,8 +53,9 @@ def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
         if path is not None:
             _refuse_non_file(path, key)
             found.append(Entry(f"{folder}/{path.name}", path, stat.S_IFREG | (0o755 if key == "binary" else 0o644)))
-    if check.artifact and validator_program:
+    if check.artifact and check.validation:
         validator.refuse_foreign(check.artifact, check.artifact)
+    if check.artifact and validator_program:
         found.append(Entry(_VALIDATOR, validator_program, stat.S_IFREG | 0o755))
     if check.binary and check.bundle_libs:
         found += _libraries(check.binary)
@@ -155,7 +156,7 @@ def stage(check: Check, folder: Path, userland: preflight.Userland, validator_pr
 
     folder: new, for this check and run alone.
     userland: what a loader finds in the guest.
-    validator_program: the compiled validator, for a check whose artifact it tries.
+    validator_program: the validator, for a check whose artifact it tries; None for a first look.
     Raises BpfcompatError for missing files, NoVerdict for a binary that can run nowhere and an object that no kernel could
     load (LOADER_NOT_RUNNABLE), and if the image cannot be made (STAGING_FAILURE).
     """

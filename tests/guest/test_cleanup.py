@@ -15,6 +15,7 @@ from bpfcompat.cli.init import DODO
 from bpfcompat.project import schema
 from bpfcompat.system import host
 from bpfcompat.vm import bootimage
+from tests.parts import KIT
 
 from .conftest import machines_of
 
@@ -111,7 +112,7 @@ def in_namespace(script, cwd, **environment):
 @pytest.mark.parametrize("kilobytes", [16, 100, 700, 1500])
 def test_a_full_disk_is_no_verdict_and_no_traceback(project, kilobytes):
     folder = project("head -c 600000 /dev/zero; head -c 600000 /dev/zero >&2; exit 3", binary="loader")
-    shutil.copy("/bin/bash-static", folder / "loader")
+    shutil.copy(KIT.bash, folder / "loader")
     script = (
         f"mkdir .bpfcompat && mount -t tmpfs -o size={kilobytes}k none .bpfcompat && $TOOL run --out /proc/self/fd/1"
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bpfcompat.guest import kit
+from bpfcompat.guest.kit import contents
 from bpfcompat.system import atomic, debian, processes
 
 SUITE = "bookworm"
@@ -58,7 +58,7 @@ class Lock:
 
 def read() -> Lock:
     """Return the lock that this version is built from."""
-    value = json.loads(kit.LOCK.read_text())
+    value = json.loads(contents.LOCK.read_text())
     return Lock(*(tuple(Package(**row) for row in value[part]) for part in ("toolchain", "tools", "sources")))
 
 
@@ -67,7 +67,7 @@ def write() -> None:
     with tempfile.TemporaryDirectory(prefix="bpfcompat-lock.") as name:
         options = _update(Path(name))
         found = Lock(_packages(options, TOOLCHAIN), _packages(options, TOOLS), _sources(options))
-    atomic.write_json(kit.LOCK, asdict(found))
+    atomic.write_json(contents.LOCK, asdict(found))
 
 
 def _update(folder: Path) -> list[str]:
@@ -81,7 +81,7 @@ def _update(folder: Path) -> list[str]:
     settings = {
         "Dir::Etc::sourcelist": folder / "sources.list", "Dir::Etc::sourceparts": "/dev/null", "Dir::State": folder,
         "Dir::State::lists": folder / "lists", "Dir::State::status": folder / "status", "Dir::Cache": folder / "cache",
-        "Acquire::Languages": "none", "APT::Sandbox::User": "root", "APT::Architecture": kit.ARCHITECTURE,
+        "Acquire::Languages": "none", "APT::Sandbox::User": "root", "APT::Architecture": contents.ARCHITECTURE,
     }  # fmt: skip
     options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
     processes.check(["apt-get", *options, "update", "-qq", "--error-on=any"], doing="reading the archive's index")
