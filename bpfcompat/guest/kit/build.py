@@ -51,6 +51,11 @@ def build(cache: Path, say: Callable[[str], None]) -> contents.Kit:
     return contents.read(target)
 
 
+def compiler(cache: Path) -> Path:
+    """Return the kit's compiler, which finds libbpf, libelf and zlib by itself; raises BpfcompatError."""
+    return Toolchain(unpacked(read_lock().toolchain, cache, "toolchain")).bin / "cc"
+
+
 class Parts:
     """What is built from sources, each part once."""
 
