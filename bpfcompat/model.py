@@ -111,6 +111,8 @@ class Check:
     tools: tuple[Path, ...] = ()
     """Programs of this machine that the guest is to have, with their libraries."""
     files: tuple[Path, ...] = ()
+    placed: tuple[tuple[Path, str], ...] = ()
+    """Files and folders from anywhere, each with its absolute path in the guest."""
     root: Path = Path()
     """The folder that `files` are relative to, and keep their names below."""
     env: tuple[tuple[str, str], ...] = ()

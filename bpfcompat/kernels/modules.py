@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Classification
-from bpfcompat.system import elf, processes
+from bpfcompat.system import elf, host, processes
 
 
 def files(tree: Path) -> dict[str, Path]:
@@ -119,5 +119,5 @@ def content(path: Path) -> bytes:
 
 def _unzstd(path: Path) -> bytes:
     if not shutil.which("zstd"):
-        raise NoVerdict(Classification.KERNEL_UNAVAILABLE, f"{path} needs the program zstd.", "apt-get install zstd")
+        raise NoVerdict(Classification.KERNEL_UNAVAILABLE, f"{path} needs the program zstd.", host.install("zstd"))
     return processes.check(["zstd", "-dc", str(path)], doing=f"decompressing {path}")
