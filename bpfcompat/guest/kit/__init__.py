@@ -6,12 +6,22 @@ A wheel brings it along; in a clone the first run builds it into the cache.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from bpfcompat.guest.kit.contents import Kit, find
+from bpfcompat.system import host
 
-__all__ = ["Kit", "find", "made"]
+__all__ = ["Kit", "find", "made", "tool"]
+
+
+def tool(program: str) -> list[str]:
+    """Return the words that run one of the kit's programs on this machine; raises BpfcompatError.
+
+    program: its path in the guest.
+    """
+    return made(host.cache_folder(), lambda text: print(f"bpfcompat: {text}", file=sys.stderr)).command(program)
 
 
 def made(cache: Path, say: Callable[[str], None]) -> Kit:

@@ -26,7 +26,7 @@ TOOLS = (
     "libkrb5support0", "libcom-err2", "libkeyutils1", "libselinux1", "libpcre2-8-0", "libxtables12", "libdb5.3", "libkmod2",
     "libzstd1", "liblzma5", "libssl3", "libacl1", "libattr1", "libgmp10", "libtinfo6", "libncursesw6", "libproc2-0",
     "libsystemd0", "libgcrypt20", "libgpg-error0", "liblz4-1", "libcap-ng0", "libsmartcols1", "libmount1", "libblkid1",
-    "debian-archive-keyring", "base-passwd", "netbase",
+    "debian-archive-keyring", "base-passwd", "netbase", "lz4", "zstd", "libgcc-s1", "libstdc++6",
 )  # fmt: skip
 SOURCES = {"bash": SUITE, "busybox": SUITE, "libbpf": LIBBPF_SUITE}
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import kit
 from bpfcompat.kernels import tree, unpack
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
@@ -49,5 +50,5 @@ def _plain(layer: Path) -> Path:
         if file.read(4) != b"\x28\xb5\x2f\xfd":
             return layer
     plain = layer.with_suffix(".tar")
-    processes.check([host.program("zstd"), "-dqo", str(plain), str(layer)], doing="unpacking a layer")
+    processes.check([*kit.tool("/usr/bin/zstd"), "-dqo", str(plain), str(layer)], doing="unpacking a layer")
     return plain
