@@ -7,7 +7,6 @@ from pathlib import Path
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import host, processes
 
-
 _OWNERS = "while changing ownership of"
 """What debugfs says for each file to whoever is not root; the files are theirs then, which matters to nobody here."""
 
