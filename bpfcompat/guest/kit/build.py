@@ -19,6 +19,7 @@ from bpfcompat.system import atomic, debian, digest, host, processes
 GUEST = Path(__file__).parents[1]
 _PATCHES = {"bash": ("deb-bash-config", "bash-default-editor", "input-err", "bash-aliases-repeat")}
 """Debian's own, of which the rest are manual pages; where a package is not named, all of them are taken."""
+_BASH_ANSWERS = Path(__file__).with_name("bash.answers")
 _NOT_IN_BUSYBOX = ("FEATURE_PREFER_APPLETS", "FEATURE_SH_STANDALONE")
 """With these an applet that starts a program takes another applet: `timeout 5 ip` would not start the ip beside it."""
 
@@ -86,11 +87,12 @@ class Parts:
 
         def make(source: Path, target: Path) -> None:
             compiler = f"{self._toolchain.bin}/cc -static"
+            answers = dict(re.findall(r"^(\w+)=(.*)$", _BASH_ANSWERS.read_text(), re.MULTILINE))
             self._toolchain.run(
                 "sh", "./configure", "--build=x86_64-pc-linux-gnu", "--host=x86_64-pc-linux-gnu", "--prefix=/usr",
                 "--enable-static-link", "--without-bash-malloc", "--disable-nls", "--enable-largefile", "--with-curses",
                 folder=source, doing="configuring bash", CC=compiler, CC_FOR_BUILD=compiler, CFLAGS="-O2 -g0",
-                AR=f"{self._toolchain.bin}/ar", RANLIB=f"{self._toolchain.bin}/ranlib", bash_cv_termcap_lib="libtinfo",
+                AR=f"{self._toolchain.bin}/ar", RANLIB=f"{self._toolchain.bin}/ranlib", **answers,
             )  # fmt: skip
             jobs = f"-j{host.processors()}"
             self._toolchain.run("make", "-s", jobs, "SHELL=/bin/sh", "bash", folder=source, doing="building bash")

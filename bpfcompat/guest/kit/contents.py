@@ -15,7 +15,7 @@ LOCK = Path(__file__).with_name(f"lock.{ARCHITECTURE}.json")
 WHEEL = Path(__file__).with_name(f"kit.{ARCHITECTURE}.tar.xz")
 """The packed kit, in an installed wheel only."""
 _GUEST = Path(__file__).parents[1]
-RECIPE = 1
+RECIPE = 2
 """Counts the ways in which the same sources are built, and the layouts of the result."""
 
 
