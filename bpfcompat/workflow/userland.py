@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bpfcompat.guest import Kit, initramfs, kit, preflight, rootfs, tools, validator
 from bpfcompat.model import Check, Kernel
-from bpfcompat.system import atomic
+from bpfcompat.system import atomic, host
 
 
 class Userland:
@@ -69,7 +69,10 @@ class Userland:
     @functools.cached_property
     def rootfs(self) -> rootfs.Rootfs | None:
         """The project's own userland, if it has one; raises BpfcompatError for one that cannot be read."""
-        return rootfs.find(self._source, self._cache) if self._source else None
+        found = rootfs.find(self._source, self._cache) if self._source else None
+        if found:
+            rootfs.use(self._cache, found)
+        return found
 
     @property
     def rootfs_disk(self) -> Path | None:
@@ -80,6 +83,7 @@ class Userland:
         """Make that disk; raises BpfcompatError, OSError."""
         if self._source and self.rootfs:
             rootfs.pack(self._source, self.rootfs, self._cache)
+            rootfs.prune(self._cache, host.boot_images_bytes(), keep=self.rootfs_disk)
 
     def validator(self, check: Check) -> Path | None:
         """Return where the validator is, or will be, if a check needs it and the kit is there; raises BpfcompatError."""
