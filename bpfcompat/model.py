@@ -141,8 +141,8 @@ class Project:
     """auto, kvm or tcg."""
     lock: Path | None = None
     """The file that says what the kernels of the matrix were; there may be none yet."""
-    rootfs: Path | None = None
-    """A folder or a tar archive: the guests' userland instead of bash and busybox."""
+    rootfs: Path | str | None = None
+    """A folder, a tar archive, or `oci:REFERENCE`: the guests' userland instead of bash and busybox."""
     trust_imported: bool = True
     """Verdicts that were found out in other work directories count."""
 

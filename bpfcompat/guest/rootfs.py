@@ -167,7 +167,11 @@ def prune(cache: Path, at_most: int, keep: Path | None = None) -> tuple[int, int
     at_most: bytes.
     keep: a disk that stays.
     """
-    disks = sorted(_folder(cache).glob("*.ext4"), key=lambda path: path.stat().st_mtime, reverse=True)
+    disks = sorted(
+        (*_folder(cache).glob("*.ext4"), *_folder(cache).glob("oci-*.tar")),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
     total, count, freed = 0, 0, 0
     for path in disks:
         size = path.stat().st_blocks * 512

@@ -66,7 +66,7 @@ def load_project(path: Path) -> Project:
         checks, kernels, root / WORKDIR_NAME, value.get("redact", False),
         boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"), retries=value.get("retries", 0),
         lock=matrix.lock_path(kernels, root), trust_imported=value.get("trust_imported", True),
-        rootfs=root / value["guest"]["rootfs"] if "rootfs" in value.get("guest", {}) else None,
+        rootfs=_rootfs(value.get("guest", {}), root),
     )  # fmt: skip
 
 
@@ -106,6 +106,11 @@ def _with_defaults(row: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any
     of_this = {key: shared[key] for key in shared if "command" in row or key not in _OF_A_COMMAND}
     merged = {key: {**of_this[key], **row.get(key, {})} for key in _BY_NAME if key in of_this}
     return {**of_this, **row, **merged}
+
+
+def _rootfs(guest: dict[str, Any], root: Path) -> Path | str | None:
+    name = guest.get("rootfs")
+    return name if name is None or name.startswith("oci:") else root / name
 
 
 def _matrix(read: Document, root: Path) -> Matrix:

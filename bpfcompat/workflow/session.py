@@ -109,7 +109,9 @@ class Session:
         self.machines.accelerator()
         for name in ("qemu-system-x86_64", "mke2fs"):
             host.program(name)
-        if self.machines.userland.rootfs and self.project.rootfs and self.project.rootfs.is_file():
+        if self.machines.userland.rootfs and not (
+            isinstance(self.project.rootfs, Path) and self.project.rootfs.is_dir()
+        ):
             host.program("tar")
         if self._needs_validator():
             self.machines.userland.build_kit(self.machines.notice)

@@ -1,12 +1,15 @@
 """Kernels from every kind of source, each with a real kernel that is really booted."""
 
+import gzip
 import http.server
+import io
 import json
 import os
 import re
 import shutil
 import socket
 import subprocess
+import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -19,9 +22,11 @@ from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.sources import host as running
 from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
-from bpfcompat.system import host
+from bpfcompat.project import matrix
+from bpfcompat.system import digest, host
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
+from tests.parts import KIT
 
 from .conftest import debian_package
 
@@ -290,3 +295,60 @@ def test_a_path_that_leads_out_of_a_package_is_refused(tmp_path):
     with pytest.raises(NoVerdict, match="leads out"):
         unpack.layer(evil, tmp_path / "out")
     assert not (Path(tmp_path) / "escape").exists()
+
+
+def test_a_userland_of_a_registry(booted, registry, tmp_path):
+    """Two layers: the second takes a file of the first away, and replaces another."""
+    layout = tmp_path / "layout"
+    (layout / "blobs" / "sha256").mkdir(parents=True)
+
+    def blob(data, kind):
+        name = digest.of_bytes(data)
+        (layout / "blobs" / "sha256" / name).write_bytes(data)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{name}", "size": len(data)}
+
+    def layer(**files):
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for name, data in files.items():
+                member = tarfile.TarInfo(name.replace("__", "/"))
+                member.size, member.mode = len(data), 0o755
+                archive.addfile(member, io.BytesIO(data))
+        diff_ids.append(f"sha256:{digest.of_bytes(packed.getvalue())}")
+        return blob(gzip.compress(packed.getvalue()), "layer.v1.tar+gzip")
+
+    diff_ids = []
+    busybox = KIT.busybox.read_bytes()
+    layers = [
+        layer(
+            bin__busybox=busybox, bin__sh=busybox, bin__cat=busybox, bin__ls=busybox, etc__a=b"old\n", etc__b=b"gone\n"
+        ),
+        layer(etc__a=b"new\n", **{"etc__.wh.b": b""}),
+    ]
+    config = blob(
+        json.dumps(
+            {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}, "config": {}}
+        ).encode(),
+        "config.v1+json",
+    )
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    manifest = blob(
+        json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers}).encode(),
+        "manifest.v1+json",
+    )
+    index = {"schemaVersion": 2, "manifests": [{**manifest, "annotations": {"org.opencontainers.image.ref.name": "1"}}]}
+    (layout / "index.json").write_text(json.dumps(index))
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    push = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:1", f"docker://{registry}/userland:1"]
+    subprocess.run(push, check=True)
+    check = Check("cat /etc/a; ls /etc/b 2>/dev/null; [[ -e /bin/busybox && ! -e /usr/sbin/bpftool ]]")
+    profile = next(one for one in matrix.load("mvp", Path()).profiles if one.id == "debian-12-6.1")
+    for offline in (False, True):
+        project = Project((check,), Matrix((profile,)), tmp_path / ".bpfcompat", rootfs=f"oci:{registry}/userland:1")
+        session = Session(project, Options(offline=offline))
+        try:
+            (target,) = engine.run(session).targets
+        finally:
+            session.close()
+        assert target.record.verdict.status is Status.PASS, target.record.outcome
+        assert target.record.outcome.stdout.tail == "new"

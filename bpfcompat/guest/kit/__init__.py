@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bpfcompat.guest.kit.contents import Kit, find
+from bpfcompat.guest.kit.contents import ARCHITECTURE, Kit, find
 from bpfcompat.system import host
 
-__all__ = ["Kit", "find", "made", "tool"]
+__all__ = ["ARCHITECTURE", "Kit", "find", "made", "tool"]
 
 
 def tool(program: str) -> list[str]:
