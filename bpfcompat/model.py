@@ -115,6 +115,8 @@ class Check:
     tools: tuple[Path, ...] = ()
     """Programs of this machine that the guest is to have, with their libraries."""
     files: tuple[Path, ...] = ()
+    placed: tuple[tuple[Path, str], ...] = ()
+    """Files and folders from anywhere, each with its absolute path in the guest."""
     root: Path = Path()
     """The folder that `files` are relative to, and keep their names below."""
     env: tuple[tuple[str, str], ...] = ()
@@ -145,8 +147,8 @@ class Project:
     """auto, kvm or tcg."""
     lock: Path | None = None
     """The file that says what the kernels of the matrix were; there may be none yet."""
-    rootfs: Path | None = None
-    """A folder or a tar archive: the guests' userland instead of bash and busybox."""
+    rootfs: Path | str | None = None
+    """A folder, a tar archive, or `oci:REFERENCE`: the guests' userland instead of bash and busybox."""
     trust_imported: bool = True
     """Verdicts that were found out in other work directories count."""
 

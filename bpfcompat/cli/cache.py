@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.guest import rootfs
 from bpfcompat.kernels import store
 from bpfcompat.project import WORKDIR_NAME
 from bpfcompat.records import VerdictStore
@@ -50,6 +51,9 @@ def run(options: argparse.Namespace) -> int:
     limit = host.size(options.to, "--to") if options.to else host.boot_images_bytes()
     if options.action == "prune":
         dropped = bootimage.prune(cache, limit)
+        disks, freed = rootfs.prune(cache, limit)
+        if disks:
+            sys.stdout.write(f"dropped {disks} disks of guest.rootfs ({_megabytes(freed)})\n")
         freed = sum(image.size_bytes for image in dropped)
         sys.stdout.write(f"dropped {len(dropped)} boot images ({_megabytes(freed)})\n")
         if options.unused is not None:

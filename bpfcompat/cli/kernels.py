@@ -121,11 +121,7 @@ def _fetch(options: argparse.Namespace) -> int:
 
     def fetch(profile: Profile) -> str:
         locked = locks.get(profile.id)
-        kernel = (
-            kernels.pinned(profile, cache, locked)
-            or kernels.renewed(profile, cache, locked)
-            or kernels.fetch(profile, cache, locked=locked)
-        )
+        kernel = kernels.pinned(profile, cache, locked) or kernels.fetch(profile, cache, locked=locked)
         return f"{kernel.release} ({kernel.version})"
 
     return _each(found.profiles, fetch)

@@ -14,7 +14,7 @@ __all__ = [
     "STREAM_KEPT",
     "VALIDATOR",
     "Kit",
-    "initramfs",
+    "image", "initramfs",
     "kit",
     "payload",
     "preflight",

@@ -7,7 +7,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import VALIDATOR, libraries, preflight, validator
@@ -26,25 +26,35 @@ class Entry:
     """A file, folder or symbolic link of the payload."""
 
     name: str
-    """Relative to the image's root: bin/..., artifact/..., validator/..., files/..., or root/... for what init links into
-    the guest's /."""
+    """Relative to the image's root: bin/..., artifact/..., validator/..., files/..., root/... for what init links into the
+    guest's /, or placed/... for what it copies there."""
     source: Path
     mode: int
     """Type and permissions; the latter are 0755 or 0644, because a umask is not an input."""
 
 
-Brought = tuple[Path | None, bool, Path | None, Validation | None, tuple[Path, ...], tuple[Path, ...], Path]
+Placed = tuple[tuple[Path, str], ...]
+Brought = tuple[Path | None, bool, Path | None, Validation | None, tuple[Path, ...], tuple[Path, ...], Placed, Path]
 
 
 def brought(check: Check) -> Brought:
     """Return what tells the payloads of two checks apart before their files are read."""
-    return check.binary, check.bundle_libs, check.artifact, check.validation, check.tools, check.files, check.root
+    return (
+        check.binary,
+        check.bundle_libs,
+        check.artifact,
+        check.validation,
+        check.tools,
+        check.files,
+        check.placed,
+        check.root,
+    )
 
 
 def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
     """List what a check brings, sorted by name.
 
-    validator_program: the compiled validator, for a check whose artifact it tries.
+    validator_program: the validator, for a check whose artifact it tries; None for a first look.
     Raises BpfcompatError for what is missing, is not a file, or stands outside the project, NoVerdict
     (LOADER_NOT_RUNNABLE) for a binary whose libraries are not all here, and for an artifact that is no BPF object.
     """
@@ -53,8 +63,9 @@ def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
         if path is not None:
             _refuse_non_file(path, key)
             found.append(Entry(f"{folder}/{path.name}", path, stat.S_IFREG | (0o755 if key == "binary" else 0o644)))
-    if check.artifact and validator_program:
+    if check.artifact and check.validation:
         validator.refuse_foreign(check.artifact, check.artifact)
+    if check.artifact and validator_program:
         found.append(Entry(_VALIDATOR, validator_program, stat.S_IFREG | 0o755))
     if check.binary and check.bundle_libs:
         found += _libraries(check.binary)
@@ -77,7 +88,13 @@ def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
         found += [
             Entry(f"files/{parent}", check.root / parent, stat.S_IFDIR | 0o755) for parent in parts if parent.parts
         ]
-        found += _walk(inside, check.root)
+        found += _walk(inside, f"files/{inside.relative_to(check.root)}")
+    for path, place in check.placed:
+        if not os.path.lexists(path):
+            raise BpfcompatError(f"files: {path} does not exist.", "create it, or remove it from `files:`")
+        parents = PurePosixPath(place.lstrip("/")).parents
+        found += [Entry(f"placed/{parent}", path.parent, stat.S_IFDIR | 0o755) for parent in parents if parent.parts]
+        found += _walk(path.resolve() if path.is_symlink() else path, f"placed{place}")
     return sorted({entry.name: entry for entry in found}.values(), key=lambda entry: entry.name)
 
 
@@ -98,13 +115,13 @@ def _refuse_non_file(path: Path, key: str) -> None:
         raise BpfcompatError(f"{key}: {path} is not a regular file.")
 
 
-def _walk(path: Path, root: Path) -> Iterator[Entry]:
+def _walk(path: Path, name: str) -> Iterator[Entry]:
+    """Yield a file, or a folder and all in it; name: its own in the image."""
     status = path.lstat()
-    name = f"files/{path.relative_to(root)}"
     if stat.S_ISDIR(status.st_mode):
         yield Entry(name, path, stat.S_IFDIR | 0o755)
         for child in path.iterdir():
-            yield from _walk(child, root)
+            yield from _walk(child, f"{name}/{child.name}")
     elif stat.S_ISLNK(status.st_mode):
         yield Entry(name, path, stat.S_IFLNK | 0o777)
     elif stat.S_ISREG(status.st_mode):
@@ -155,7 +172,7 @@ def stage(check: Check, folder: Path, userland: preflight.Userland, validator_pr
 
     folder: new, for this check and run alone.
     userland: what a loader finds in the guest.
-    validator_program: the compiled validator, for a check whose artifact it tries.
+    validator_program: the validator, for a check whose artifact it tries; None for a first look.
     Raises BpfcompatError for missing files, NoVerdict for a binary that can run nowhere and an object that no kernel could
     load (LOADER_NOT_RUNNABLE), and if the image cannot be made (STAGING_FAILURE).
     """
@@ -166,6 +183,8 @@ def stage(check: Check, folder: Path, userland: preflight.Userland, validator_pr
         contents = {entry.name: _copy(entry, tree / entry.name) for entry in found}
         if check.binary:
             preflight.check_loader(check.binary, tree / "bin" / check.binary.name, check.bundle_libs, userland)
+        for tool in check.tools:
+            preflight.check_loader(tool, tree / "root/usr/local/bin" / tool.name, True, userland)
         if check.artifact and check.validation and validator_program:
             copy = tree / "artifact" / check.artifact.name
             validator.check_object(check.artifact, copy, check.validation, tree / _VALIDATOR)

@@ -151,3 +151,32 @@ def pack(source: Path, rootfs: Rootfs, cache: Path) -> None:
         if find(source, cache).identity != rootfs.identity:
             raise BpfcompatError(f"guest.rootfs: {source} changed while it was packed.", "run again")
         (Path(name) / "disk").replace(image)
+
+
+def use(cache: Path, rootfs: Rootfs) -> None:
+    """Remember that a userland is run now: what was not for longest is pruned first."""
+    with contextlib.suppress(OSError):  # not packed yet, or a cache that is not ours to write
+        os.utime(disk_path(cache, rootfs))
+
+
+def prune(cache: Path, at_most: int, keep: Path | None = None) -> tuple[int, int]:
+    """Drop the disks used longest ago until the rest fits; return how many, and their bytes.
+
+    A machine that runs on one holds it until it ends.
+
+    at_most: bytes.
+    keep: a disk that stays.
+    """
+    disks = sorted(
+        (*_folder(cache).glob("*.ext4"), *_folder(cache).glob("oci-*.tar")),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
+    total, count, freed = 0, 0, 0
+    for path in disks:
+        size = path.stat().st_blocks * 512
+        total += size
+        if total > at_most and path != keep:
+            path.unlink(missing_ok=True)
+            count, freed = count + 1, freed + size
+    return count, freed

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.guest import kit
 from bpfcompat.model import Features, Kernel
-from bpfcompat.system import atomic, host, processes
+from bpfcompat.system import atomic, processes
 from bpfcompat.verdict import bpf
 
 _ENUMS = {
@@ -52,7 +53,8 @@ def _read(image: Path) -> dict[str, Any] | None:
     """Return the numbers that a kernel's BTF lists, by the names of _ENUMS; None if it has none."""
     try:
         said = processes.check(
-            [host.program("bpftool"), "-j", "btf", "dump", "file", str(image)], doing=f"reading the BTF of {image}"
+            [*kit.tool("/usr/sbin/bpftool"), "-j", "btf", "dump", "file", str(image)],
+            doing=f"reading the BTF of {image}",
         )
         types = json.loads(said)["types"]
     except (BpfcompatError, ValueError, KeyError):

@@ -10,8 +10,9 @@ import zlib
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import kit
 from bpfcompat.model import Classification
-from bpfcompat.system import elf, host, processes
+from bpfcompat.system import elf, processes
 
 _ELF = b"\x7fELF"
 _MACHINE_X86_64 = b"\x3e\x00"
@@ -89,7 +90,9 @@ def _decompressed(payload: bytes, folder: Path) -> bytes | None:
             packed = folder / f"kernel.{program}"
             packed.write_bytes(payload[:-4])
             try:
-                return processes.check([host.program(program), "-dcq", str(packed)], doing="unpacking the kernel")
+                return processes.check(
+                    [*kit.tool(f"/usr/bin/{program}"), "-dcq", str(packed)], doing="unpacking the kernel"
+                )
             except BpfcompatError as error:
                 raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
             finally:

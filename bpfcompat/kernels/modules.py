@@ -6,11 +6,11 @@ import gzip
 import io
 import lzma
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from bpfcompat.errors import NoVerdict
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import kit
 from bpfcompat.model import Classification
 from bpfcompat.system import elf, processes
 
@@ -118,6 +118,7 @@ def content(path: Path) -> bytes:
 
 
 def _unzstd(path: Path) -> bytes:
-    if not shutil.which("zstd"):
-        raise NoVerdict(Classification.KERNEL_UNAVAILABLE, f"{path} needs the program zstd.", "apt-get install zstd")
-    return processes.check(["zstd", "-dc", str(path)], doing=f"decompressing {path}")
+    try:
+        return processes.check([*kit.tool("/usr/bin/zstd"), "-dcq", str(path)], doing=f"decompressing {path}")
+    except BpfcompatError as error:
+        raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error

@@ -116,7 +116,7 @@ def _say(text: str) -> None:
 
 
 def renewed(cache: Path, address: str) -> Kernel | None:
-    """Return the kernel that `address` is pinned to, its modules laid out anew if an earlier version stored it.
+    """Return the kernel that `address` is pinned to, its modules laid out anew; None unless an earlier version stored it.
 
     Nothing is fetched: an archive may not have that kernel any more. Raises NoVerdict.
     """
@@ -125,7 +125,7 @@ def renewed(cache: Path, address: str) -> Kernel | None:
         folder = cache / "kernels" / pin["kernel"]
         described = json.loads((folder / "kernel.json").read_text())
         if described["format"] != FORMAT or described.get("layout", 1) >= LAYOUT:
-            return pinned(cache, address)
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     with atomic.locked(cache / "kernels" / f"{pin['kernel']}.lock"):

@@ -21,7 +21,12 @@ def package(path: Path, folder: Path) -> None:
     with path.open("rb") as file:
         head = file.read(8)
     if head == b"!<arch>\n":
-        command = [_program("dpkg-deb"), "--fsys-tarfile", str(path)]
+        # Where there is no dpkg, libarchive reads the outer archive; the inner one is compressed as Python knows it.
+        command = (
+            ["dpkg-deb", "--fsys-tarfile", str(path)]
+            if shutil.which("dpkg-deb")
+            else [_program("bsdtar"), "-xOqf", str(path), "data.tar*"]
+        )
     elif head[:4] == b"\xed\xab\xee\xdb":
         command = [_program("bsdtar"), "-cf", "-", f"@{path}"]  # libarchive reads an rpm as if it were a tar archive
     else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bpfcompat.errors import BpfcompatError, did_you_mean
@@ -22,6 +23,7 @@ _DEFAULTS = ("binary", "bundle_libs", "artifact", "files", "env", "expect", "tim
 """What can be said once for all checks."""
 _BY_NAME = ("env", "expect")
 _OF_A_COMMAND = ("binary", "bundle_libs", "expect")
+_NO_PLACE = ("proc", "sys", "dev", "bpfcompat")
 _SET_BY_US = ("BPFCOMPAT_BIN", "BPFCOMPAT_ARTIFACT", "BPFCOMPAT_REMOTE_ROOT")
 COMMAND_BYTES_AT_MOST = 131_071
 """Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
@@ -64,7 +66,7 @@ def load_project(path: Path) -> Project:
         checks, kernels, root / WORKDIR_NAME, value.get("redact", False),
         boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"), retries=value.get("retries", 0),
         lock=matrix.lock_path(kernels, root), trust_imported=value.get("trust_imported", True),
-        rootfs=root / value["guest"]["rootfs"] if "rootfs" in value.get("guest", {}) else None,
+        rootfs=_rootfs(value.get("guest", {}), root),
     )  # fmt: skip
 
 
@@ -104,6 +106,11 @@ def _with_defaults(row: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any
     of_this = {key: shared[key] for key in shared if "command" in row or key not in _OF_A_COMMAND}
     merged = {key: {**of_this[key], **row.get(key, {})} for key in _BY_NAME if key in of_this}
     return {**of_this, **row, **merged}
+
+
+def _rootfs(guest: dict[str, Any], root: Path) -> Path | str | None:
+    name = guest.get("rootfs")
+    return name if name is None or name.startswith("oci:") else root / name
 
 
 def _matrix(read: Document, root: Path) -> Matrix:
@@ -159,6 +166,7 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
             raise BpfcompatError(
                 f"{_where(read, location, 'env', name)}: {name} is set by bpfcompat itself.", "give it another name"
             )
+    files = row.get("files", [])
     expect = row.get("expect", {})
     for stream in ("stdout", "stderr", "not_stdout", "not_stderr"):
         try:
@@ -175,7 +183,8 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         bundle_libs=row.get("bundle_libs", False),
         artifact=root / row["artifact"] if "artifact" in row else None,
         tools=tuple(_tool(name, root) for name in read.value.get("guest", {}).get("tools", ())),
-        files=tuple(root / name for name in row.get("files", ())),
+        files=tuple(root / name for name in files) if isinstance(files, list) else (),
+        placed=_placed(read, location, files, root) if isinstance(files, dict) else (),
         root=root,
         env=tuple((name, read.text(_place(read, location, "env", name))) for name in sorted(row.get("env", {}))),
         expect=Expectation(**expect),
@@ -205,6 +214,18 @@ def _place(read: Document, location: Location, *key: str) -> Location:
 
 def _where(read: Document, location: Location, *key: str) -> str:
     return read.where(_place(read, location, *key))
+
+
+def _placed(read: Document, location: Location, files: dict[str, str], root: Path) -> tuple[tuple[Path, str], ...]:
+    """Return files with their places in the guest; raises BpfcompatError for a place where nothing can be copied to."""
+    for name, place in files.items():
+        parts = PurePosixPath(place).parts
+        if ".." in parts or parts[1] in _NO_PLACE:
+            raise BpfcompatError(
+                f"{_where(read, location, 'files', name)}: nothing can be copied to {place} in a guest.",
+                "name a path outside /proc, /sys, /dev and /bpfcompat, without `..`",
+            )
+    return tuple((root / name, os.path.normpath(place)) for name, place in files.items())
 
 
 def _tool(name: str, root: Path) -> Path:

@@ -8,21 +8,51 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import atomic, processes
 
-PACKAGES = {
-    "qemu-system-x86_64": "qemu-system-x86",
-    "mke2fs": "e2fsprogs",
-    "gcc": "gcc libc6-dev",
-    "bash-static": "bash-static",
-    "busybox": "busybox-static",
-    "bsdtar": "libarchive-tools",
-    "ip": "iproute2",
-    "tc": "iproute2",
-}
+_OS_RELEASE = Path("/etc/os-release")
+_INSTALL = {
+    "debian": "apt-get install", "fedora": "dnf install", "arch": "pacman -S", "suse": "zypper install", "darwin": "brew install",
+}  # fmt: skip
+"""Families of distributions, and how each installs a package."""
+_PACKAGES = {
+    "qemu-system-x86_64": {"debian": "qemu-system-x86", "fedora": "qemu-system-x86-core", "arch": "qemu-system-x86",
+                           "suse": "qemu-x86", "darwin": "qemu"},
+    "mke2fs": dict.fromkeys(_INSTALL, "e2fsprogs"),
+    "debugfs": dict.fromkeys(_INSTALL, "e2fsprogs"),
+    "gcc": {"debian": "gcc libc6-dev", "fedora": "gcc glibc-static"},
+    "bsdtar": {"debian": "libarchive-tools", "fedora": "bsdtar", "arch": "libarchive", "suse": "bsdtar", "darwin": "libarchive"},
+    "dpkg-deb": dict.fromkeys(_INSTALL, "dpkg"),
+}  # fmt: skip
+"""The package of a program, by family, where it is not named like it."""
+
+
+@functools.cache
+def family() -> str:
+    """Return the family of distributions that this machine is of: a key of _INSTALL, Debian's where that is not known."""
+    if sys.platform == "darwin":
+        return "darwin"
+    try:
+        words = " ".join(re.findall(r'^(?:ID|ID_LIKE)="?([^"\n]*)"?$', _OS_RELEASE.read_text(), re.MULTILINE)).split()
+    except OSError:
+        words = []
+    known = {
+        **{name: name for name in _INSTALL},
+        "ubuntu": "debian",
+        "rhel": "fedora",
+        "centos": "fedora",
+        "opensuse": "suse",
+    }
+    return next((known[word] for word in words if word in known), "debian")
+
+
+def install(name: str) -> str:
+    """Return the command that installs a program here."""
+    return f"{_INSTALL[family()]} {_PACKAGES.get(name, {}).get(family(), name)}"
 
 
 def cache_folder() -> Path:
@@ -38,7 +68,7 @@ def program(name: str) -> str:
     # mke2fs stands in /sbin, which is not in the PATH of a Debian user.
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
     if not found:
-        raise BpfcompatError(f"the program {name} is not installed.", f"apt-get install {PACKAGES.get(name, name)}")
+        raise BpfcompatError(f"the program {name} is not installed.", install(name))
     return found
 
 

@@ -88,6 +88,7 @@ def rootfs(session: Session) -> Task:
         "doc": "pack the project's own userland as a disk",
         "actions": [session.machines.userland.pack_rootfs],
         "uptodate": [Ready("packed from exactly this", packed)],
+        "clean": [session.machines.userland.forget_rootfs],
         "io": {"capture": False},
     }
 

@@ -47,8 +47,7 @@ def examine(project: Project | None, cache: Path) -> Iterator[Finding]:
     yield _accelerator(project, cache)
     yield _tried("disks", lambda: host.program("mke2fs"))
     yield _tried("kit", lambda: _kit(cache))
-    for name, why in (("lz4", "kernels that are packed with it"), ("zstd", "kernels and modules that are packed with it"),
-                      ("skopeo", "oci: kernels"), ("bsdtar", "rpm: kernels")):  # fmt: skip
+    for name, why in (("skopeo", "oci: kernels"), ("bsdtar", "rpm: kernels")):  # fmt: skip
         yield _optional(name, why)
     yield _archive(cache)
     yield _memory(project)

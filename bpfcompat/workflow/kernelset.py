@@ -65,15 +65,23 @@ class KernelSet:
         """Bring a profile's kernel into the store; what goes wrong becomes the verdict of the jobs that need it."""
         try:
             locked = self._locked(profile)
-            self._found[self.address(profile)] = kernels.renewed(profile, self._cache, locked) or kernels.fetch(
-                profile, self._cache, offline=self._offline, locked=locked
-            )
+            self._found[self.address(profile)] = self._brought(profile, locked)
         except NoVerdict as error:
             self._unavailable[self.address(profile)] = error
         except OSError as error:
             message = f"{profile.kernel} cannot be stored: {error.strerror}."
             hint = "make room: bpfcompat cache prune --unused 30"
             self._unavailable[self.address(profile)] = NoVerdict(Classification.KERNEL_UNAVAILABLE, message, hint)
+
+    def _brought(self, profile: Profile, locked: lock.Locked | None) -> Kernel:
+        try:
+            return kernels.fetch(profile, self._cache, offline=self._offline, locked=locked)
+        except NoVerdict:
+            # What an earlier version stored is whole, but for what that version did not keep, which is in the key.
+            found = kernels.renewed(profile, self._cache, locked)
+            if found is None:
+                raise
+            return found
 
     def use(self, profile: Profile) -> None:
         """Remember that a profile's kernel is booted now."""

@@ -33,7 +33,7 @@ class Machines:
         """
         self.notice = notice or _say
         self.kernels = KernelSet(project, cache, offline=offline)
-        self.userland = Userland(cache, project.rootfs)
+        self.userland = Userland(cache, project.rootfs, offline=offline)
         self._project = project
         self._cache = cache
         self._accelerator: Accelerator | None = None

@@ -15,6 +15,7 @@ from typing import Any
 
 from bpfcompat import records, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import payload
 from bpfcompat.kernels import features
 from bpfcompat.model import (
     Classification,
@@ -106,16 +107,28 @@ class Session:
         self.store.prepare()
         self.machines.kernels.check_locks()
         self.machines.accelerator()
-        self.machines.userland.build_kit(self.machines.notice)
         for name in ("qemu-system-x86_64", "mke2fs"):
             host.program(name)
-        if self.machines.userland.rootfs and self.project.rootfs and self.project.rootfs.is_file():
+        if self.machines.userland.rootfs and not (
+            isinstance(self.project.rootfs, Path) and self.project.rootfs.is_dir()
+        ):
             host.program("tar")
-        if any(check.validation for check in self.project.checks):
+        if self._needs_validator():
+            self.machines.userland.build_kit(self.machines.notice)
             self.machines.userland.build_validator()
         for check in self.project.checks:
             with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
                 self.payloads.of(check)
+
+    def _needs_validator(self) -> bool:
+        """Tell whether there is an object that only the validator can judge; raises BpfcompatError for a file that is missing."""
+        needed = False
+        for check in self.project.checks:
+            if check.validation:
+                with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
+                    payload.entries(check)
+                    needed = True
+        return needed
 
     @property
     def scratch(self) -> Path:

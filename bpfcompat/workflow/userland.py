@@ -6,21 +6,23 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from bpfcompat.guest import Kit, initramfs, kit, preflight, rootfs, tools, validator
+from bpfcompat.guest import Kit, image, initramfs, kit, preflight, rootfs, tools, validator
 from bpfcompat.model import Check, Kernel
-from bpfcompat.system import atomic
+from bpfcompat.system import atomic, host
 
 
 class Userland:
     """The parts of the guests of one run, each built once for all. Methods are called from several threads."""
 
-    def __init__(self, cache: Path, rootfs: Path | None) -> None:
+    def __init__(self, cache: Path, rootfs: Path | str | None, *, offline: bool) -> None:
         """Nothing is read yet.
 
-        rootfs: the project's own userland, a folder or an archive.
+        rootfs: the project's own userland: a folder, an archive, or `oci:REFERENCE`.
+        offline: an image is not fetched.
         """
         self._cache = cache
-        self._source = rootfs
+        self._named = rootfs
+        self._offline = offline
         self._kit: Kit | None = None
         self._archives: dict[Kernel, Path] = {}
 
@@ -67,9 +69,24 @@ class Userland:
             tools.pack(self.kit, self.tools_disk)
 
     @functools.cached_property
+    def _source(self) -> Path | None:
+        """The project's own userland as a folder or an archive; an image is fetched when that is asked for first."""
+        if isinstance(self._named, str):
+            return image.archive(self._named, self._cache, offline=self._offline)
+        return self._named
+
+    def forget_rootfs(self) -> None:
+        """Drop what the name of an image stood for, so that the next run asks its registry again."""
+        if isinstance(self._named, str):
+            image.forget(self._named, self._cache)
+
+    @functools.cached_property
     def rootfs(self) -> rootfs.Rootfs | None:
         """The project's own userland, if it has one; raises BpfcompatError for one that cannot be read."""
-        return rootfs.find(self._source, self._cache) if self._source else None
+        found = rootfs.find(self._source, self._cache) if self._source else None
+        if found:
+            rootfs.use(self._cache, found)
+        return found
 
     @property
     def rootfs_disk(self) -> Path | None:
@@ -80,6 +97,7 @@ class Userland:
         """Make that disk; raises BpfcompatError, OSError."""
         if self._source and self.rootfs:
             rootfs.pack(self._source, self.rootfs, self._cache)
+            rootfs.prune(self._cache, host.boot_images_bytes(), keep=self.rootfs_disk)
 
     def validator(self, check: Check) -> Path | None:
         """Return where the validator is, or will be, if a check needs it and the kit is there; raises BpfcompatError."""

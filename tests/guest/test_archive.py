@@ -15,6 +15,7 @@ from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels.sources import apt
 from bpfcompat.model import Profile
 from bpfcompat.system import debian, digest
+from tests.parts import KIT
 
 SUITE = "mine-backports"
 PROFILE = Profile("x", f"apt:{SUITE}/linux-image-mine")
@@ -76,6 +77,8 @@ class Archive:
 def archive(tmp_path, deb, monkeypatch):
     made = Archive(tmp_path / "www", tmp_path / "gpg", tmp_path / "cache")
     made.home.mkdir(mode=0o700)
+    made.cache.mkdir()
+    (made.cache / "kit").symlink_to(KIT.folder.parent)
     made.gpg("--passphrase", "", "--quick-generate-key", "nobody <nobody@example.org>", "default", "default", "never")
     keyring = tmp_path / "keyring.gpg"
     made.gpg("--export", "-o", keyring)

@@ -15,6 +15,7 @@ from bpfcompat.cli.init import DODO
 from bpfcompat.project import schema
 from bpfcompat.system import host
 from bpfcompat.vm import bootimage
+from tests.parts import KIT
 
 from .conftest import machines_of
 
@@ -111,7 +112,7 @@ def in_namespace(script, cwd, **environment):
 @pytest.mark.parametrize("kilobytes", [16, 100, 700, 1500])
 def test_a_full_disk_is_no_verdict_and_no_traceback(project, kilobytes):
     folder = project("head -c 600000 /dev/zero; head -c 600000 /dev/zero >&2; exit 3", binary="loader")
-    shutil.copy("/bin/bash-static", folder / "loader")
+    shutil.copy(KIT.bash, folder / "loader")
     script = (
         f"mkdir .bpfcompat && mount -t tmpfs -o size={kilobytes}k none .bpfcompat && $TOOL run --out /proc/self/fd/1"
     )
@@ -127,8 +128,8 @@ def test_a_cache_without_room_for_a_boot_image_boots_cold_and_says_so(project):
     cache = folder / "cache"
     script = (
         f"mkdir cache && mount -t tmpfs -o size=$(($(du -sm {host.cache_folder()} | cut -f1) + 25))m none cache"
-        f" && for part in kernels pins guest initramfs tools accelerator.json; do"
-        f" cp -r {host.cache_folder()}/$part cache/ 2>/dev/null; done; $TOOL run"
+        f" && for part in kernels pins initramfs tools accelerator.json; do"
+        f" cp -r {host.cache_folder()}/$part cache/ 2>/dev/null; done; ln -s {KIT.folder.parent} cache/kit; $TOOL run"
     )
     (folder / "warm").mkdir()
     only = host.cache_folder()
@@ -142,7 +143,7 @@ def test_a_cache_without_room_for_a_boot_image_boots_cold_and_says_so(project):
 
 def test_a_cache_without_room_for_a_kernel_is_one_sentence(project):
     folder = project("exit 3")
-    script = "mkdir cache && mount -t tmpfs -o size=60m none cache && $TOOL run"
+    script = f"mkdir cache && mount -t tmpfs -o size=60m none cache && ln -s {KIT.folder.parent} cache/kit && $TOOL run"
     done = in_namespace(script, folder, BPFCOMPAT_CACHE=str(folder / "cache"))
     assert done.returncode == 1, done.stderr + done.stdout
     assert "No space left on device" in done.stdout + done.stderr
@@ -152,6 +153,8 @@ def test_a_cache_without_room_for_a_kernel_is_one_sentence(project):
 def _only_one_kernel(script, folder):
     """Fill a cache with what one kernel needs, outside, so that it can be copied in."""
     small = folder / "small"
+    small.mkdir()
+    (small / "kit").symlink_to(KIT.folder.parent)
     subprocess.run(
         [*TOOL, "run", "--cold"],
         cwd=folder,

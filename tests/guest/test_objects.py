@@ -17,6 +17,7 @@ from bpfcompat.project import manifest, matrix
 from bpfcompat.report import document
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
+from tests.parts import KIT
 
 OBJECTS = Path(__file__).parents[1] / "objects"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ringbuf"
@@ -428,11 +429,8 @@ def test_a_gigabyte_of_zeros_is_not_even_read(tmp_path):
 def test_names_that_the_object_does_not_have_are_refused_before_any_boot(objects, tmp_path):
     from bpfcompat.errors import BpfcompatError
     from bpfcompat.guest import validator
-    from bpfcompat.system import host
 
-    program = validator.path(host.cache_folder())
-    if not program.exists():
-        validator.compile_validator(program)
+    program = KIT.validator
 
     def check(text, words, name="several"):
         (tmp_path / "m.yaml").write_text(text)

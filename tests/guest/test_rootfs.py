@@ -1,5 +1,6 @@
 """A project's own userland in the guest: what stands there, what may be written, and what it cannot do."""
 
+import os
 import shutil
 import subprocess
 import tarfile
@@ -141,3 +142,33 @@ def test_a_userland_that_changes_while_it_is_packed_is_not_kept_under_another_s_
     with pytest.raises(BpfcompatError, match="changed while it was packed"):
         rootfs.pack(tree, found, tmp_path / "cache")
     assert not rootfs.disk_path(tmp_path / "cache", found).exists()
+
+
+def test_its_own_modules_are_not_hidden_and_it_resolves_localhost(run, userland, tmp_path):
+    """`docker export` leaves /etc/hosts and /etc/resolv.conf empty; DKMS and bpf_testmod stand under the kernel's release."""
+    tree = tmp_path / "tree"
+    shutil.copytree(userland, tree, symlinks=True)
+    (tree / "etc" / "hosts").touch()
+    for release in ("own", "other"):
+        (tree / "usr/lib/modules" / release).mkdir(parents=True)
+        (tree / "usr/lib/modules" / release / "mine").write_text("mine\n")
+    records = run(
+        tree,
+        "cat /lib/modules/own/mine /etc/hosts && ls /lib/modules/$(uname -r)/modules.dep.bin && echo x > /lib/modules/$(uname -r)/new"
+        " && ls /boot/config-$(uname -r) && [[ -e /etc/resolv.conf ]]",
+    )
+    for record in records:
+        assert record.verdict.status is Status.PASS, record.outcome.stderr.tail
+        assert record.outcome.stdout.tail.startswith("mine\n127.0.0.1 localhost")
+
+
+def test_disks_that_were_not_used_for_long_are_pruned(tmp_path):
+    folder = tmp_path / "rootfs"
+    folder.mkdir()
+    for age, name in enumerate(("new", "old", "oldest")):
+        (folder / f"{name}.ext4").write_bytes(b"x" * (1 << 20))
+        os.utime(folder / f"{name}.ext4", (1_000_000 - age, 1_000_000 - age))
+    assert rootfs.prune(tmp_path, 2 << 20) == (1, 1 << 20)
+    assert {path.stem for path in folder.iterdir()} == {"new", "old"}
+    assert rootfs.prune(tmp_path, 0, keep=folder / "old.ext4") == (1, 1 << 20)
+    assert {path.stem for path in folder.iterdir()} == {"old"}

@@ -1,12 +1,15 @@
 """Kernels from every kind of source, each with a real kernel that is really booted."""
 
+import gzip
 import http.server
+import io
 import json
 import os
 import re
 import shutil
 import socket
 import subprocess
+import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -19,9 +22,11 @@ from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.sources import host as running
 from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
-from bpfcompat.system import host
+from bpfcompat.project import matrix
+from bpfcompat.system import digest, host
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
+from tests.parts import KIT
 
 from .conftest import debian_package
 
@@ -168,41 +173,32 @@ def registry(tmp_path):
     server.wait()
 
 
-def test_an_image_of_a_registry(booted, registry, root, kernel, tmp_path):
-    import hashlib
-
-    layout = tmp_path / "layout"
-    blobs = layout / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
+def push(name, folder, *layers):
+    """Push an image of some layers, each a tar archive, to a registry; name: with host and tag."""
+    layout = folder / "layout"
+    (layout / "blobs" / "sha256").mkdir(parents=True)
 
     def blob(data, kind):
-        name = hashlib.sha256(data).hexdigest()
-        (blobs / name).write_bytes(data)
-        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{name}", "size": len(data)}
+        sha256 = digest.of_bytes(data)
+        (layout / "blobs" / "sha256" / sha256).write_bytes(data)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{sha256}", "size": len(data)}
 
-    packed = tmp_path / "layer.tar.gz"
-    subprocess.run(["tar", "-czf", packed, "-C", root, "boot", "lib"], check=True)
-    rootfs = {
-        "type": "layers",
-        "diff_ids": [f"sha256:{hashlib.sha256(subprocess.check_output(['gzip', '-dc', packed])).hexdigest()}"],
-    }
-    config = blob(
-        json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs, "config": {}}).encode(), "config.v1+json"
-    )
-    layer = blob(packed.read_bytes(), "layer.v1.tar+gzip")
+    packed = [blob(gzip.compress(layer), "layer.v1.tar+gzip") for layer in layers]
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest.of_bytes(layer)}" for layer in layers]}
+    described = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs, "config": {}})
+    config = blob(described.encode(), "config.v1+json")
     kind = "application/vnd.oci.image.manifest.v1+json"
-    manifest = blob(
-        json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]}).encode(),
-        "manifest.v1+json",
-    )
-    index = {
-        "schemaVersion": 2,
-        "manifests": [{**manifest, "annotations": {"org.opencontainers.image.ref.name": "6.1"}}],
-    }
-    (layout / "index.json").write_text(json.dumps(index))
+    listed = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": packed})
+    named = {**blob(listed.encode(), "manifest.v1+json"), "annotations": {"org.opencontainers.image.ref.name": "1"}}
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    push = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:6.1", f"docker://{registry}/kernels:6.1"]
-    subprocess.run(push, check=True, capture_output=True)
+    command = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:1", f"docker://{name}"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_an_image_of_a_registry(booted, registry, root, kernel, tmp_path):
+    layer = subprocess.run(["tar", "-c", "-C", root, "boot", "lib"], capture_output=True, check=True).stdout
+    push(f"{registry}/kernels:6.1", tmp_path, layer)
     record = booted(f"oci:{registry}/kernels:6.1")
     holds(record, kernel)
     assert "sha256:" in record.kernel["version"]
@@ -290,3 +286,36 @@ def test_a_path_that_leads_out_of_a_package_is_refused(tmp_path):
     with pytest.raises(NoVerdict, match="leads out"):
         unpack.layer(evil, tmp_path / "out")
     assert not (Path(tmp_path) / "escape").exists()
+
+
+def layer(**files):
+    """A tar archive; two underscores stand for a slash."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name.replace("__", "/"))
+            member.size, member.mode = len(data), 0o755
+            archive.addfile(member, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def test_a_userland_of_a_registry(registry, tmp_path):
+    """Two layers: the second takes a file of the first away, and replaces another."""
+    busybox = KIT.busybox.read_bytes()
+    push(
+        f"{registry}/userland:1",
+        tmp_path,
+        layer(bin__busybox=busybox, bin__cat=busybox, bin__ls=busybox, etc__a=b"old\n", etc__b=b"gone\n"),
+        layer(etc__a=b"new\n", **{"etc__.wh.b": b""}),
+    )
+    check = Check("cat /etc/a; ls /etc/b 2>/dev/null; [[ -e /bin/busybox && ! -e /usr/sbin/bpftool ]]")
+    profile = next(one for one in matrix.load("mvp", Path()).profiles if one.id == "debian-12-6.1")
+    for offline in (False, True):
+        project = Project((check,), Matrix((profile,)), tmp_path / ".bpfcompat", rootfs=f"oci:{registry}/userland:1")
+        session = Session(project, Options(offline=offline))
+        try:
+            (target,) = engine.run(session).targets
+        finally:
+            session.close()
+        assert target.record.verdict.status is Status.PASS, target.record.outcome
+        assert target.record.outcome.stdout.tail == "new"

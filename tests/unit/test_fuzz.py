@@ -4,7 +4,6 @@ import contextlib
 import socket
 import time
 import zlib
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -17,6 +16,7 @@ from bpfcompat.project import config, document, matrix, schema
 from bpfcompat.report import table
 from bpfcompat.system import digest
 from bpfcompat.vm import console
+from tests.parts import KIT
 
 many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 some = settings(many, max_examples=60)
@@ -112,7 +112,7 @@ def test_a_line_that_is_not_whole_never_counts(body, checksum):
         assert console.parse(body, checksum) is None
 
 
-PROGRAM = Path("/bin/busybox").read_bytes()
+PROGRAM = KIT.busybox.read_bytes()
 
 
 @many

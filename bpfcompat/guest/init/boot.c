@@ -20,6 +20,9 @@ static const struct { const char *source, *target, *type; unsigned long flags; c
 
 static void mount_all(void)
 {
+	/* The root that a kernel unpacks its initramfs into is open to all, as a tmpfs is. */
+	if (chmod("/", 0755) < 0)
+		log_line("/: %s", strerror(errno));
 	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
 		mkdir(mounts[i].target, 0755);
 		if (mount(mounts[i].source, mounts[i].target, mounts[i].type, mounts[i].flags, mounts[i].options) < 0 && errno != ENODEV)

@@ -228,6 +228,7 @@ static void mount_payload(void)
 		if (access(PAYLOAD_ROOT "/lost+found", F_OK) < 0)
 			refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
 		copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
+		copy_tree(PAYLOAD_ROOT "/placed", "");
 		link_tree(PAYLOAD_ROOT "/root", "");
 		return;
 	}
@@ -243,5 +244,6 @@ static void mount_payload(void)
 	copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
 	if (*command_root && !show(PAYLOAD_ROOT, PAYLOAD_ROOT))
 		refuse("the payload cannot be shown in guest.rootfs: %s", strerror(errno));
+	copy_tree(PAYLOAD_ROOT "/placed", command_root);
 	link_tree(PAYLOAD_ROOT "/root", command_root);
 }

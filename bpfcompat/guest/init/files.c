@@ -39,9 +39,13 @@ static void copy_tree(const char *from, const char *to)
 		    snprintf(target, sizeof(target), "%s/%s", to, entry->d_name) >= (int)sizeof(target) || lstat(source, &status) < 0)
 			refuse("%s/%s cannot be copied: %s", from, entry->d_name, strerror(errno));
 		if (S_ISDIR(status.st_mode)) {
-			mkdir(target, 0700);
+			bool made = mkdir(target, 0700) == 0;
+
 			copy_tree(source, target);
-			chmod(target, status.st_mode & 07777);
+			if (made)
+				chmod(target, status.st_mode & 07777);
+		} else if (unlink(target) < 0 && errno != ENOENT) {
+			refuse("%s cannot be replaced: %s", target, strerror(errno));
 		} else if (S_ISLNK(status.st_mode)) {
 			if (readlink(source, link, sizeof(link) - 1) < 0 || symlink(link, target) < 0)
 				refuse("the link %s cannot be copied: %s", source, strerror(errno));

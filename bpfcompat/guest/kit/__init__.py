@@ -1,94 +1,27 @@
 """The kit: the same guest on every host. What runs in every guest beside its kernel, built once from pinned parts.
 
 It is known by the digest of its content, which is in the key of every verdict: two hosts with the same kit share verdicts.
-A wheel brings it along; in a clone `./dev` builds it into the cache.
+A wheel brings it along; in a clone the first run builds it into the cache.
 """
 
 from __future__ import annotations
 
-import functools
-import json
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from bpfcompat.errors import BpfcompatError
-from bpfcompat.system import atomic, digest
+from bpfcompat.guest.kit.contents import ARCHITECTURE, Kit, find
+from bpfcompat.system import host
 
-ARCHITECTURE = "amd64"
-LOCK = Path(__file__).with_name(f"lock.{ARCHITECTURE}.json")
-WHEEL = Path(__file__).with_name(f"kit.{ARCHITECTURE}.tar.xz")
-"""The packed kit, in an installed wheel only."""
-_GUEST = Path(__file__).parents[1]
-RECIPE = 1
-"""Counts the ways in which the same sources are built, and the layouts of the result."""
+__all__ = ["ARCHITECTURE", "Kit", "find", "made", "tool"]
 
 
-@dataclass(frozen=True)
-class Kit:
-    """An unpacked kit."""
+def tool(program: str) -> list[str]:
+    """Return the words that run one of the kit's programs on this machine; raises BpfcompatError.
 
-    folder: Path
-    identity: str
-    """SHA-256 of all that is in it, hex."""
-    applets: tuple[str, ...]
-    """The names under which busybox is called."""
-    programs: tuple[str, ...]
-    """The programs of the tools, by their paths in the guest."""
-
-    @property
-    def init(self) -> Path:
-        """The guest's first process."""
-        return self.folder / "init"
-
-    @property
-    def validator(self) -> Path:
-        """What tries objects without a loader; a static program, so it runs here, too."""
-        return self.folder / "validator"
-
-    @property
-    def bash(self) -> Path:
-        """A static bash with its symbols."""
-        return self.folder / "bash"
-
-    @property
-    def busybox(self) -> Path:
-        """A static busybox."""
-        return self.folder / "busybox"
-
-    @property
-    def tools(self) -> Path:
-        """A folder that goes onto the guest's root: bpftool, ip, tc, kmod and the like with their libraries."""
-        return self.folder / "tools"
-
-    @property
-    def etc(self) -> Path:
-        """Files of the guest's /etc: Debian's users, groups, protocols and services."""
-        return self.folder / "etc"
-
-    @property
-    def keyring(self) -> Path:
-        """Debian's archive keys, out of a package whose digest the lock names."""
-        return self.folder / "debian-archive-keyring.gpg"
-
-    def command(self, program: str, *arguments: str) -> list[str]:
-        """Return the words that run one of the tools here, on whatever C library this machine has.
-
-        program: its path in the guest.
-        """
-        name = program.rpartition("/")[2]
-        linker = self.tools / "lib64" / "ld-linux-x86-64.so.2"
-        libraries = self.tools / "lib" / "x86_64-linux-gnu"
-        path = (self.tools / program.lstrip("/")).resolve()
-        return [str(linker), "--argv0", name, "--library-path", str(libraries), str(path), *arguments]
-
-
-def find(cache: Path) -> Kit | None:
-    """Return the kit: of the wheel, or as it was built in this clone; None if it is not built yet. Raises BpfcompatError."""
-    try:
-        return read(_of_wheel(cache) if WHEEL.is_file() else built_path(cache))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    program: its path in the guest.
+    """
+    return made(host.cache_folder(), lambda text: print(f"bpfcompat: {text}", file=sys.stderr)).command(program)
 
 
 def made(cache: Path, say: Callable[[str], None]) -> Kit:
@@ -98,59 +31,7 @@ def made(cache: Path, say: Callable[[str], None]) -> Kit:
     """
     found = find(cache)
     if found is None:
-        from bpfcompat.guest.kit import build
+        from bpfcompat.guest.kit import build  # with it come lzma and tarfile
 
         found = build.build(cache, say)
     return found
-
-
-@functools.cache
-def read(folder: Path) -> Kit:
-    """Return the kit in a folder; raises OSError, ValueError, KeyError or TypeError if there is none."""
-    described = json.loads((folder / "kit.json").read_bytes())
-    return Kit(folder, described["identity"], tuple(described["applets"]), tuple(described["programs"]))
-
-
-@functools.cache
-def built_path(cache: Path) -> Path:
-    """Return where the kit of these sources is, or will be: by the digest of all that goes into it."""
-    sources = [path.read_text() for name in ("init", "validator") for path in sorted((_GUEST / name).glob("*.[ch]"))]
-    return cache / "kit" / f"built-{digest.of_json([RECIPE, LOCK.read_text(), sources])[:32]}"
-
-
-def _of_wheel(cache: Path) -> Path:
-    """Return the folder that the wheel's kit is unpacked in, once for each; raises BpfcompatError, OSError."""
-    status = WHEEL.stat()
-    target = cache / "kit" / f"wheel-{digest.of_json([str(WHEEL), status.st_size, status.st_mtime_ns])[:32]}"
-    if not target.exists():
-        with atomic.folder(target) as fresh:
-            unpack(WHEEL, fresh)
-    return target
-
-
-def unpack(packed: Path, folder: Path) -> None:
-    """Unpack a kit; raises BpfcompatError if it is not what was packed, OSError."""
-    import lzma  # which only the first run of a new version needs
-    import tarfile
-
-    try:
-        with lzma.open(packed) as file, tarfile.open(fileobj=file, mode="r|") as archive:
-            archive.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(folder)  # noqa: S202
-        described = json.loads((folder / "kit.json").read_bytes())
-        whole = described["identity"] == identity(folder)
-    except (lzma.LZMAError, tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise BpfcompatError(f"{packed} is damaged: {error}.", "install bpfcompat again") from error
-    if not whole:
-        raise BpfcompatError(f"{packed} is damaged: it is not what was packed.", "install bpfcompat again")
-
-
-def identity(folder: Path) -> str:
-    """Return what a kit in a folder is known by: names, modes and contents of everything in it but its description."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if path.is_symlink():
-            found.append([name, "link", str(path.readlink())])
-        elif path.is_file() and name != "kit.json":
-            found.append([name, f"{path.stat().st_mode & 0o777:o}", digest.of_file(path)])
-    return digest.of_json([RECIPE, found])

@@ -1,4 +1,4 @@
-"""`python -m bpfcompat.guest.kit [build|lock|pack FILE]`: what `./dev kit` and `./dev wheel` call."""
+"""`python -m bpfcompat.guest.kit [build|lock|compiler|pack FILE]`: what `./dev kit` and `./dev wheel` call."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ def main(verb: str = "build", file: str = "") -> int:
     try:
         if verb == "lock":
             lock.write()
+        elif verb == "compiler":
+            sys.stdout.write(f"{build.compiler(host.cache_folder())}\n")
         else:
             made = build.build(host.cache_folder(), _say)
             if verb == "pack":

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bpfcompat.guest import kit
+from bpfcompat.guest.kit import contents
 from bpfcompat.guest.kit.lock import Lock
 from bpfcompat.guest.kit.lock import read as read_lock
 from bpfcompat.guest.kit.toolchain import Toolchain, unpacked
@@ -19,16 +19,17 @@ from bpfcompat.system import atomic, debian, digest, host, processes
 GUEST = Path(__file__).parents[1]
 _PATCHES = {"bash": ("deb-bash-config", "bash-default-editor", "input-err", "bash-aliases-repeat")}
 """Debian's own, of which the rest are manual pages; where a package is not named, all of them are taken."""
+_BASH_ANSWERS = Path(__file__).with_name("bash.answers")
 _NOT_IN_BUSYBOX = ("FEATURE_PREFER_APPLETS", "FEATURE_SH_STANDALONE")
 """With these an applet that starts a program takes another applet: `timeout 5 ip` would not start the ip beside it."""
 
 
-def build(cache: Path, say: Callable[[str], None]) -> kit.Kit:
+def build(cache: Path, say: Callable[[str], None]) -> contents.Kit:
     """Build the kit of these sources, unless that is done; raises BpfcompatError.
 
     say: called with what goes on.
     """
-    target = kit.built_path(cache)
+    target = contents.built_path(cache)
     with atomic.locked(cache / "kit" / "lock"):
         if not target.exists():
             lock = read_lock()
@@ -48,7 +49,12 @@ def build(cache: Path, say: Callable[[str], None]) -> kit.Kit:
                 keyring = packages / "usr/share/keyrings/debian-archive-keyring.gpg"
                 shutil.copyfile(keyring, fresh / keyring.name)
                 _describe(fresh)
-    return kit.read(target)
+    return contents.read(target)
+
+
+def compiler(cache: Path) -> Path:
+    """Return the kit's compiler, which finds libbpf, libelf and zlib by itself; raises BpfcompatError."""
+    return Toolchain(unpacked(read_lock().toolchain, cache, "toolchain")).bin / "cc"
 
 
 class Parts:
@@ -81,11 +87,12 @@ class Parts:
 
         def make(source: Path, target: Path) -> None:
             compiler = f"{self._toolchain.bin}/cc -static"
+            answers = dict(re.findall(r"^(\w+)=(.*)$", _BASH_ANSWERS.read_text(), re.MULTILINE))
             self._toolchain.run(
                 "sh", "./configure", "--build=x86_64-pc-linux-gnu", "--host=x86_64-pc-linux-gnu", "--prefix=/usr",
                 "--enable-static-link", "--without-bash-malloc", "--disable-nls", "--enable-largefile", "--with-curses",
                 folder=source, doing="configuring bash", CC=compiler, CC_FOR_BUILD=compiler, CFLAGS="-O2 -g0",
-                AR=f"{self._toolchain.bin}/ar", RANLIB=f"{self._toolchain.bin}/ranlib", bash_cv_termcap_lib="libtinfo",
+                AR=f"{self._toolchain.bin}/ar", RANLIB=f"{self._toolchain.bin}/ranlib", **answers,
             )  # fmt: skip
             jobs = f"-j{host.processors()}"
             self._toolchain.run("make", "-s", jobs, "SHELL=/bin/sh", "bash", folder=source, doing="building bash")
@@ -128,7 +135,7 @@ class Parts:
 
     def _part(self, name: str, make: Callable[[Path, Path], None], also: object = None) -> Path:
         files = self._lock.files(name)
-        mark = digest.of_json([kit.RECIPE, [row.sha256 for row in (*files, *self._lock.toolchain)], also])
+        mark = digest.of_json([contents.RECIPE, [row.sha256 for row in (*files, *self._lock.toolchain)], also])
         target = self._cache / "kit" / f"{name}-{mark[:32]}"
         if not target.exists():
             self._say(f"building {name} {files[0].version}")
@@ -198,10 +205,12 @@ def _describe(folder: Path) -> None:
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
     listed = processes.check([str(folder / "busybox"), "--list"], doing="listing busybox's programs").decode().split()
     applets = sorted({name for name in listed if "/" not in name} - {"busybox", "bash"})
-    atomic.write_json(folder / "kit.json", {"identity": kit.identity(folder), "applets": applets, "programs": names()})
+    atomic.write_json(
+        folder / "kit.json", {"identity": contents.identity(folder), "applets": applets, "programs": names()}
+    )
 
 
-def pack(built: kit.Kit, target: Path) -> None:
+def pack(built: contents.Kit, target: Path) -> None:
     """Write a kit as a compressed tar archive; what is in it has no times and no owners."""
     with (
         atomic.written(target) as file,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bpfcompat.guest import kit
+from bpfcompat.guest.kit import contents
 from bpfcompat.system import atomic, debian, processes
 
 SUITE = "bookworm"
@@ -26,7 +26,7 @@ TOOLS = (
     "libkrb5support0", "libcom-err2", "libkeyutils1", "libselinux1", "libpcre2-8-0", "libxtables12", "libdb5.3", "libkmod2",
     "libzstd1", "liblzma5", "libssl3", "libacl1", "libattr1", "libgmp10", "libtinfo6", "libncursesw6", "libproc2-0",
     "libsystemd0", "libgcrypt20", "libgpg-error0", "liblz4-1", "libcap-ng0", "libsmartcols1", "libmount1", "libblkid1",
-    "debian-archive-keyring", "base-passwd", "netbase",
+    "debian-archive-keyring", "base-passwd", "netbase", "lz4", "zstd", "libgcc-s1", "libstdc++6",
 )  # fmt: skip
 SOURCES = {"bash": SUITE, "busybox": SUITE, "libbpf": LIBBPF_SUITE}
 
@@ -58,7 +58,7 @@ class Lock:
 
 def read() -> Lock:
     """Return the lock that this version is built from."""
-    value = json.loads(kit.LOCK.read_text())
+    value = json.loads(contents.LOCK.read_text())
     return Lock(*(tuple(Package(**row) for row in value[part]) for part in ("toolchain", "tools", "sources")))
 
 
@@ -67,7 +67,7 @@ def write() -> None:
     with tempfile.TemporaryDirectory(prefix="bpfcompat-lock.") as name:
         options = _update(Path(name))
         found = Lock(_packages(options, TOOLCHAIN), _packages(options, TOOLS), _sources(options))
-    atomic.write_json(kit.LOCK, asdict(found))
+    atomic.write_json(contents.LOCK, asdict(found))
 
 
 def _update(folder: Path) -> list[str]:
@@ -81,7 +81,7 @@ def _update(folder: Path) -> list[str]:
     settings = {
         "Dir::Etc::sourcelist": folder / "sources.list", "Dir::Etc::sourceparts": "/dev/null", "Dir::State": folder,
         "Dir::State::lists": folder / "lists", "Dir::State::status": folder / "status", "Dir::Cache": folder / "cache",
-        "Acquire::Languages": "none", "APT::Sandbox::User": "root", "APT::Architecture": kit.ARCHITECTURE,
+        "Acquire::Languages": "none", "APT::Sandbox::User": "root", "APT::Architecture": contents.ARCHITECTURE,
     }  # fmt: skip
     options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
     processes.check(["apt-get", *options, "update", "-qq", "--error-on=any"], doing="reading the archive's index")

@@ -20,6 +20,8 @@ TOOLS = {
     "usr/bin/script": "usr/bin/script",
     "usr/bin/free": "usr/bin/free",
     "usr/bin/dmesg": "bin/dmesg",  # busybox's has neither --time-format nor -H
+    "usr/bin/lz4": "usr/bin/lz4",  # these two unpack kernels and modules, on the host
+    "usr/bin/zstd": "usr/bin/zstd",
     "usr/bin/ldd": "usr/bin/ldd",
 }
 """Path in the guest -> path in its package."""

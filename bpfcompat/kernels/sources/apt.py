@@ -28,7 +28,8 @@ _SHELL_BYTES = 65536  # a package below this only depends on others: meta-packag
 _NAME = re.compile(
     r"(?P<suite>[a-z][a-z0-9.-]*)/(?P<package>linux-[A-Za-z0-9.+~*_-]+)(?:=(?P<version>[A-Za-z0-9.+~:-]+))?"
 )
-_KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules)(-unsigned)?-")
+_KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules|base)(-unsigned)?-")
+"""From 6.19 on the configuration and the list of what is built in are in linux-base-RELEASE."""
 
 
 def fetch(asked: Asked) -> Fetched:

@@ -12,7 +12,6 @@ def _no_machine(*arguments, **options):
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BPFCOMPAT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("bpfcompat.workflow.runner.run", _no_machine)
     (tmp_path / "m.yaml").write_text("profiles: [{id: a, kernel: 'path:vmlinuz'}]\n")
     (tmp_path / "loader").write_text("#!/bin/sh\n")

@@ -9,6 +9,7 @@ import pytest
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import libraries, payload, preflight, rootfs
 from bpfcompat.model import Check, Classification
+from tests.parts import KIT
 
 USERLAND = preflight.Userland(lambda: frozenset({"bash", "sh", "env", "busybox"}))
 
@@ -18,7 +19,7 @@ def check(path, bundled=False, userland=USERLAND):
 
 
 def static(change):
-    program = bytearray(Path("/bin/bash-static").read_bytes())
+    program = bytearray(KIT.bash.read_bytes())
     change(program)
     return bytes(program)
 
@@ -73,8 +74,8 @@ def test_scripts_for_what_the_guest_has_pass(tmp_path, line):
 
 
 def test_static_programs_pass_and_dynamic_ones_with_their_libraries():
-    check(Path("/bin/bash-static"))
-    check(Path("/bin/busybox"))
+    check(KIT.bash)
+    check(KIT.busybox)
     check(Path("/bin/ls"), bundled=True)
 
 
@@ -133,7 +134,7 @@ def test_a_userland_of_the_project_s_own_is_looked_at_for_linker_libraries_and_i
 def test_what_is_staged_is_what_is_looked_at(tmp_path, monkeypatch):
     """A loader that is rebuilt between two looks is judged by the bytes that are shipped."""
     loader = tmp_path / "loader"
-    shutil.copy("/bin/busybox", loader)
+    shutil.copy(KIT.busybox, loader)
     real = payload._copy
 
     def copy_another(entry, target):
@@ -155,7 +156,7 @@ def test_what_is_no_file_is_a_mistake(tmp_path, make):
 
 
 def test_a_link_to_a_loader_ships_the_loader(tmp_path):
-    (tmp_path / "loader").symlink_to("/bin/busybox")
+    (tmp_path / "loader").symlink_to(KIT.busybox)
     found = payload.measure(Check("x", binary=tmp_path / "loader"))
-    assert found.binary.size_bytes == Path("/bin/busybox").stat().st_size
+    assert found.binary.size_bytes == KIT.busybox.stat().st_size
     assert found.binary.path.endswith("/bin/loader")

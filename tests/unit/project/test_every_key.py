@@ -22,7 +22,7 @@ PROJECT = {
     "artifact": "artifact: x.bpf.o",
     "manifest": "manifest: m.yaml",
     "validation_mode": "validation_mode: load_only",
-    "files": "files: [data]",
+    "files": "files: {data: /opt/data}",
     "env": "env: {A: b}",
     "expect": "expect: {exit: 3}",
     "timeout": "timeout: 5s",

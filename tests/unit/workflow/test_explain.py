@@ -48,8 +48,8 @@ def test_a_payload_that_is_not_known_any_more():
 
 
 def test_our_own_parts_are_said_in_words():
-    (phrase,) = phrases({**PARTS, "initramfs": "a" * 64}, {**PARTS, "initramfs": "b" * 64})
+    (phrase,) = phrases({**PARTS, "kit": "a" * 64}, {**PARTS, "kit": "b" * 64})
     assert (
         phrase
-        == "the guest's userland: bpfcompat's init, bash, busybox, or the kernel modules in it: aaaaaaaaaaaa... -> bbbbbbbbbbbb..."
+        == "the kit that every guest is made of: init, bash, busybox and the tools: aaaaaaaaaaaa... -> bbbbbbbbbbbb..."
     )

@@ -28,8 +28,8 @@ KERNEL = Kernel("path:x", "6.1", Path("/k/vmlinuz"), "1" * 64, (), "2" * 64)
 PAYLOAD = Payload("4" * 64)
 
 
-def key(check=CHECK, kernel=KERNEL, archive="3" * 64, tools="5" * 64, payload=PAYLOAD, machine=MACHINE):
-    return jobs.key(jobs.key_parts(Job(check, Profile("a", "path:x"), "a"), kernel, archive, tools, payload, machine))
+def key(check=CHECK, kernel=KERNEL, kit="3" * 64, payload=PAYLOAD, machine=MACHINE):
+    return jobs.key(jobs.key_parts(Job(check, Profile("a", "path:x"), "a"), kernel, kit, payload, machine))
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def key(check=CHECK, kernel=KERNEL, archive="3" * 64, tools="5" * 64, payload=PA
         {"check": replace(CHECK, expect=Expectation(stdout="x"))},
         {"kernel": replace(KERNEL, image_sha256="5" * 64)},
         {"kernel": replace(KERNEL, modules_sha256="5" * 64)},
-        {"archive": "6" * 64},
-        {"tools": "6" * 64},
+        {"kit": "6" * 64},
+        {"kernel": replace(KERNEL, config_sha256="5" * 64)},
         {"payload": Payload("5" * 64)},
         {"payload": Payload("4" * 64, binary=Shipped("/b", "b", "6" * 64, 1))},
         {"machine": replace(MACHINE, memory=1024)},
