@@ -179,6 +179,7 @@ def _blob(check: Check, payload: Payload) -> bytes:
     now = time.time_ns()
     parts = [("command", check.command), ("time", f"{now // 10**9}.{now % 10**9:09}"), ("seed", secrets.token_hex(64))]
     parts += [("env", f"{name}={value}") for name, value in {**ENVIRONMENT, **dict(check.env)}.items()]
+    parts += [("module", name) for name in check.guest_modules]
     if not payload.empty:
         parts.append(("payload", "yes"))
     parts += [(name, file.path) for name, file in (("binary", payload.binary), ("artifact", payload.artifact)) if file]

@@ -76,6 +76,8 @@ def _run(request: Request) -> Result:
     emulation itself can make a kernel die, and two runs that disagree are no verdict.
     """
     first = _attempt(request, request.folder, request.image)
+    if first.outcome.classification is Classification.STAGING_FAILURE:
+        return first  # the guest itself says so: it lives, and there is nothing to be gained by another
     if request.image and not first.began and not processes.interrupted():
         bootimage.discard(request.image)
         note = f"its boot image could not be used, and is made anew next time: {first.outcome.reason}"

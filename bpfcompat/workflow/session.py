@@ -218,7 +218,7 @@ class Session:
         self.machines.kernels.use(job.profile)
         ready = self.machines.with_payload(machine, staged.image, self.scratch / f"machine-{secrets.token_hex(4)}")
         request = runner.Request(
-            ready, replace(job.check, command=jobs.sent(job)), staged, staged.image, folder, self.boot_images.get(job.profile),
+            ready, replace(job.check, guest_modules=jobs.modules(job)), staged, staged.image, folder, self.boot_images.get(job.profile),
             boot_seconds, command_seconds, total, self.project.retries,
         )  # fmt: skip
         result = runner.run(request)

@@ -1,6 +1,23 @@
 /* The command: its environment, its process, its pipes. */
 #include "init.h"
 
+/* The command counts on these modules; where one cannot be loaded it is not run, and there is no verdict on it. */
+static void load_wanted_modules(const struct job *job)
+{
+	for (size_t i = 0; i < job->module_count; i++) {
+		char *const arguments[] = { "modprobe", "--", (char *)job->modules[i], NULL };
+		int status = -1;
+		pid_t child = fork();
+
+		if (child == 0) {
+			execve("/usr/sbin/modprobe", arguments, (char *const[]){ NULL });
+			_exit(127);
+		}
+		if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
+			refuse("the module %s cannot be loaded on this kernel", job->modules[i]);
+	}
+}
+
 static void add_environment(struct job *job, const char *name, const char *value)
 {
 	char *entry;

@@ -36,12 +36,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PROTOCOL "3"
+#define PROTOCOL "4"
 #define WINDOW 2048
 #define JOB_LIMIT (512 * 1024)
 #define NONCE_SIZE 33
 #define KEPT (256 * 1024) /* bytes kept of the beginning and of the end of each stream */
 #define ENVIRONMENT_LIMIT 1024
+#define MODULES_LIMIT 64
 
 #define STALE (16 << 20) /* bytes of free memory that the boot has left used */
 
@@ -71,6 +72,8 @@ static const char *command_root = ""; /* NEW_ROOT, if the project has a userland
 struct job {
 	const char *command, *binary, *artifact, *time, *seed;
 	bool payload;
+	const char *modules[MODULES_LIMIT];
+	size_t module_count;
 	const char *environment[ENVIRONMENT_LIMIT + 1];
 	size_t environment_length;
 };

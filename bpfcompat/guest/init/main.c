@@ -55,6 +55,7 @@ int main(void)
 	refresh(&job);
 	if (job.payload)
 		mount_payload();
+	load_wanted_modules(&job);
 	add_environment(&job, "BPFCOMPAT_BIN", job.binary);
 	add_environment(&job, "BPFCOMPAT_ARTIFACT", job.artifact);
 	add_environment(&job, "BPFCOMPAT_REMOTE_ROOT", WORK_ROOT);
