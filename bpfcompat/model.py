@@ -89,6 +89,8 @@ class Profile:
     cmdline: str = ""
     guest_modules: tuple[str, ...] = ()
     """Loaded before the command."""
+    limits: str | None = None
+    """As a project's; None means what the project says."""
     root: Path = Path()
     """The folder that the paths in `kernel`, `modules` and `config` are relative to."""
 
@@ -121,6 +123,8 @@ class Check:
     """The folder that `files` are relative to, and keep their names below."""
     env: tuple[tuple[str, str], ...] = ()
     expect: Expectation = Expectation()
+    limits: str = "generous"
+    """As the profile, or else the project says; set when a job is run."""
     timeout: float = 60.0
     """Seconds for the command, boot not counted."""
     validation: Validation | None = None
@@ -141,6 +145,8 @@ class Project:
     redact: bool = False
     retries: int = 0
     """How often a job without a verdict is run again."""
+    limits: str = "generous"
+    """generous: a command may lock memory without bounds; distribution: as much as the kernel lets its first process."""
     boot: str = "warm"
     """warm: guests are restored from boot images; cold: each boots from its start."""
     accelerator: str = "auto"

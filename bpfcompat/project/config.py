@@ -17,7 +17,7 @@ from bpfcompat.validation import Validation
 
 FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
-_PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact", "trust_imported", "guest")
+_PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact", "trust_imported", "guest", "limits")
 """What is the whole project's, not one check's."""
 _DEFAULTS = ("binary", "bundle_libs", "artifact", "files", "env", "expect", "timeout")
 """What can be said once for all checks."""
@@ -66,6 +66,7 @@ def load_project(path: Path) -> Project:
         checks, kernels, root / WORKDIR_NAME, value.get("redact", False),
         boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"), retries=value.get("retries", 0),
         lock=matrix.lock_path(kernels, root), trust_imported=value.get("trust_imported", True),
+        limits=value.get("limits", "generous"),
         rootfs=_rootfs(value.get("guest", {}), root),
     )  # fmt: skip
 

@@ -80,6 +80,7 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
         expects_failure=row.get("expect") == "fail", modules=row.get("modules"), config=row.get("config"),
         timeout=seconds(row["timeout"]) if "timeout" in row else None, memory=memory,
         cpus=row.get("cpus", 1), cmdline=" ".join(row.get("cmdline", "").split()), root=root,
+        limits=row.get("limits"),
         guest_modules=tuple(row.get("guest", {}).get("modules", ())),
     )  # fmt: skip
 

@@ -179,6 +179,8 @@ def _blob(check: Check, payload: Payload) -> bytes:
     now = time.time_ns()
     parts = [("command", check.command), ("time", f"{now // 10**9}.{now % 10**9:09}"), ("seed", secrets.token_hex(64))]
     parts += [("env", f"{name}={value}") for name, value in {**ENVIRONMENT, **dict(check.env)}.items()]
+    if check.limits == "distribution":
+        parts.append(("limits", "distribution"))
     parts += [("module", name) for name in check.guest_modules]
     if not payload.empty:
         parts.append(("payload", "yes"))

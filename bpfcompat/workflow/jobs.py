@@ -37,6 +37,7 @@ def key_parts(
     payload: Payload,
     machine: Machine,
     rootfs: str | None = None,
+    limits: str = "generous",
 ) -> dict[str, Any]:
     """Return everything that shapes a job's verdict, by names that a user knows.
 
@@ -59,6 +60,7 @@ def key_parts(
         "accelerator": machine.accelerator,
         "command": job.check.command,
         "modules": list(modules(job)),
+        "limits": limits,
         "environment": dict(job.check.env),
         "payload": payload.digest,
         "binary": payload.binary.path if payload.binary else None,

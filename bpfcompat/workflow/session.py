@@ -148,8 +148,11 @@ class Session:
         if kernel is None or machine is None or userland.kit is None:
             return None
         return jobs.key_parts(job, kernel, userland.kit.identity, self.payloads.of(job.check), machine,
-            userland.rootfs.identity if userland.rootfs else None,
+            userland.rootfs.identity if userland.rootfs else None, self._limits(job),
         )  # fmt: skip
+
+    def _limits(self, job: Job) -> str:
+        return job.profile.limits or self.project.limits
 
     def cached(self, job: Job) -> Record | None:
         """Return the stored record of exactly these inputs, if it is to be used."""
@@ -217,8 +220,9 @@ class Session:
         total = self.options.total_seconds or max(_TOTAL_SECONDS, boot_seconds + command_seconds)
         self.machines.kernels.use(job.profile)
         ready = self.machines.with_payload(machine, staged.image, self.scratch / f"machine-{secrets.token_hex(4)}")
+        check = replace(job.check, guest_modules=jobs.modules(job), limits=self._limits(job))
         request = runner.Request(
-            ready, replace(job.check, guest_modules=jobs.modules(job)), staged, staged.image, folder, self.boot_images.get(job.profile),
+            ready, check, staged, staged.image, folder, self.boot_images.get(job.profile),
             boot_seconds, command_seconds, total, self.project.retries,
         )  # fmt: skip
         result = runner.run(request)

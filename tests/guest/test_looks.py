@@ -84,3 +84,13 @@ def test_a_tool_that_is_a_script_without_its_interpreter_is_refused(verdicts, tm
     assert record.verdict.classification == "LOADER_NOT_RUNNABLE"
     assert "python3" in record.verdict.reason
     shutil.rmtree(tmp_path / ".bpfcompat")
+
+
+def test_limits_as_a_distribution_has_them(verdicts):
+    """systemd hands on what the kernel gives its first process: 64 KiB before 5.16 (9dcc38e2813e), then 8 MiB."""
+    usual = {KERNELS[0]: "64", KERNELS[1]: "8192", KERNELS[2]: "8192"}
+    for name in KERNELS:
+        (generous,) = verdicts("ulimit -l", kernels=(name,))
+        (distribution,) = verdicts("ulimit -l", kernels=(name,), machine={"limits": "distribution"})
+        assert (generous.outcome.stdout.tail, distribution.outcome.stdout.tail) == ("unlimited", usual[name])
+        assert generous.key != distribution.key

@@ -80,6 +80,7 @@ static void set_limits(void)
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY }, files = { 1024, 524288 };
 
+	getrlimit(RLIMIT_MEMLOCK, &usual_memlock);
 	/* Kernels before 5.11 charge BPF maps and programs to RLIMIT_MEMLOCK. */
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0)
 		log_line("RLIMIT_MEMLOCK: %s", strerror(errno));

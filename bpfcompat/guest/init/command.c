@@ -42,6 +42,8 @@ static _Noreturn void become_command(const struct job *job, int stdout_pipe, int
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	umask(022);
+	if (job->usual_limits && setrlimit(RLIMIT_MEMLOCK, &usual_memlock) < 0)
+		dprintf(STDERR_FILENO, "bpfcompat: RLIMIT_MEMLOCK: %s\n", strerror(errno));
 	if (!*command_root || chroot(command_root) == 0) {
 		if (chdir(WORK_ROOT) == 0)
 			execve("/bin/bash", arguments, (char *const *)job->environment);

@@ -67,11 +67,12 @@ static struct stream out, err; /* set up at run time: initialised, their megabyt
 static int control = -1;
 static char nonce[NONCE_SIZE] = "0";
 static struct utsname kernel;
+static struct rlimit usual_memlock; /* what the kernel gives its first process, and systemd hands on */
 static const char *command_root = ""; /* NEW_ROOT, if the project has a userland of its own */
 
 struct job {
 	const char *command, *binary, *artifact, *time, *seed;
-	bool payload;
+	bool payload, usual_limits; /* limits as a distribution has them */
 	const char *modules[MODULES_LIMIT];
 	size_t module_count;
 	const char *environment[ENVIRONMENT_LIMIT + 1];

@@ -94,6 +94,8 @@ static void parse_job(char *blob, size_t length, struct job *job)
 			job->seed = value;
 		else if (!strcmp(key, "payload"))
 			job->payload = true;
+		else if (!strcmp(key, "limits"))
+			job->usual_limits = true;
 		else if (!strcmp(key, "module") && job->module_count < MODULES_LIMIT)
 			job->modules[job->module_count++] = value;
 		else if (!strcmp(key, "env") && job->environment_length < ENVIRONMENT_LIMIT)

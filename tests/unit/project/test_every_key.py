@@ -33,6 +33,7 @@ PROJECT = {
     "accel": "accel: tcg",
     "retries": "retries: 3",
     "redact": "redact: true",
+    "limits": "limits: distribution",
     "trust_imported": "trust_imported: false",
 }
 """An example of every key at the top that is not its default."""
@@ -46,7 +47,7 @@ EXPECT = {"exit": 3, "stdout": "x", "stderr": "x", "not_stdout": "x", "not_stder
 GUEST = {"tools": ["./tool"], "rootfs": "tree", "modules": ["bridge"]}
 PROFILE = {
     "id": "b", "kernel": "path:other", "modules": "m", "config": "c", "required": False, "expect": "fail", "timeout": "5s",
-    "memory": "1G", "cpus": 2, "cmdline": "quiet", "guest": {"modules": ["bridge"]},
+    "memory": "1G", "cpus": 2, "cmdline": "quiet", "limits": "distribution", "guest": {"modules": ["bridge"]},
 }  # fmt: skip
 
 
