@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import secrets
 import threading
@@ -15,7 +14,6 @@ from typing import Any
 
 from bpfcompat import records, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import payload
 from bpfcompat.kernels import features
 from bpfcompat.model import (
     Classification,
@@ -33,9 +31,10 @@ from bpfcompat.model import (
 from bpfcompat.records import manifests
 from bpfcompat.system import host, processes
 from bpfcompat.verdict import hints
-from bpfcompat.workflow import jobs
+from bpfcompat.workflow import inputs, jobs
 from bpfcompat.workflow.begun import Begun, now
 from bpfcompat.workflow.boot_images import BootImages
+from bpfcompat.workflow.known import Known
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.options import Options
 from bpfcompat.workflow.payloads import Payloads
@@ -75,15 +74,13 @@ class Session:
         self.payloads = Payloads(self.machines.userland)
         self.store = records.VerdictStore(project.workdir)
         self.newest = records.Newest(self.store)
+        self.known = Known(self.store, self.newest, trust_imported=project.trust_imported)
         self.jobs = tuple(job for job in jobs.plan(project) if not (options.failed and self._passed_last(job)))
         self.failed = self.newest.failed()
         """Names of the jobs that did not pass last time; they come first: whoever mends that wants to know it first."""
         self.jobs_by_urgency = sorted(self.jobs, key=lambda job: job.name not in self.failed)
         self.started_at = now()
         self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self._cached: dict[tuple[str, str], Record] = {}
-        """Stored records by the job's name and its payload's digest: they are asked for by several tasks."""
-        self._records: dict[str, Record] = {}
         self._scratch: Path | None = None
         self._open = ExitStack()
         self._lock = threading.Lock()
@@ -104,31 +101,7 @@ class Session:
 
     def check_inputs(self) -> None:
         """Raise BpfcompatError for the first input that is missing; a loader that cannot run is told in the rows of its jobs."""
-        self.store.prepare()
-        self.machines.kernels.check_locks()
-        self.machines.accelerator()
-        for name in ("qemu-system-x86_64", "mke2fs"):
-            host.program(name)
-        if self.machines.userland.rootfs and not (
-            isinstance(self.project.rootfs, Path) and self.project.rootfs.is_dir()
-        ):
-            host.program("tar")
-        if self._needs_validator():
-            self.machines.userland.build_kit(self.machines.notice)
-            self.machines.userland.build_validator()
-        for check in self.project.checks:
-            with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
-                self.payloads.of(check)
-
-    def _needs_validator(self) -> bool:
-        """Tell whether there is an object that only the validator can judge; raises BpfcompatError for a file that is missing."""
-        needed = False
-        for check in self.project.checks:
-            if check.validation:
-                with contextlib.suppress(NoVerdict):  # told in the rows of its jobs
-                    payload.entries(check)
-                    needed = True
-        return needed
+        inputs.check(self.project, self.store, self.machines, self.payloads)
 
     @property
     def scratch(self) -> Path:
@@ -158,14 +131,7 @@ class Session:
         """Return the stored record of exactly these inputs, if it is to be used."""
         if self.options.force:
             return None
-        asked = job.name, self.payloads.of(job.check).digest
-        if asked not in self._cached:
-            parts = self.key_parts(job)
-            record = self.store.get(jobs.key(parts)) if parts else None
-            if record is None or (record.imported_from and not self.project.trust_imported):
-                return None
-            self._cached[asked] = replace(record, job=job.name, cached=True)
-        return self._cached[asked]
+        return self.known.stored(job, self.payloads.of(job.check).digest, lambda: self.key_parts(job))
 
     def take_cached(self, job: Job, passed: bool = False) -> bool:
         """Use a stored record for a job if there is one; return whether there was. Never raises: doit would stop.
@@ -178,7 +144,7 @@ class Session:
             return False
         if record is None or (passed and record.verdict.status is not Status.PASS):
             return False
-        self._finish(job, record)
+        self.known.keep(job, record)
         return True
 
     def run(self, job: Job) -> Record:
@@ -186,7 +152,7 @@ class Session:
         begun = Begun(job, self.id)
         try:
             if record := self.cached(job):
-                self._finish(job, record)
+                self.known.keep(job, record)
                 return record
             # What is staged is what is hashed and run: a file rebuilt since it was measured gives another key here.
             staged = self.payloads.stage(job.check, self.scratch)
@@ -203,7 +169,7 @@ class Session:
                 notes=(traceback.format_exc(),),
             )
             record = begun.record(self.machines, outcome)
-        self._finish(job, record)
+        self.known.keep(job, record)
         return record
 
     def _run_locked(self, begun: Begun, staged: Payload) -> Record:
@@ -233,18 +199,9 @@ class Session:
             self.store.put(record)
         return record
 
-    def _finish(self, job: Job, record: Record) -> None:
-        if processes.interrupted() and not record.cached and record.verdict.status is Status.INFRA_ERROR:
-            return  # told as interrupted at the end
-        with self._lock:
-            self._records[job.name] = record
-        # Of a stored verdict there is nothing to be lost: a work directory that cannot be written serves it all the same.
-        with contextlib.suppress(OSError) if record.cached else contextlib.nullcontext():
-            self.newest.remember(record, stored=verdict.is_certain(record.verdict))
-
     def finish(self) -> Run:
         """Return what was found out; jobs that never ended are told as interrupted."""
-        targets = tuple(Target(job, self._records.get(job.name) or self._interrupted(job)) for job in self.jobs)
+        targets = tuple(Target(job, self.known.of(job) or self._interrupted(job)) for job in self.jobs)
         known, chosen = (
             ((one.name, self.payloads.known(one)) for one in self.project.checks),
             self.machines.accelerator(),

@@ -1,0 +1,60 @@
+"""What is known of the jobs of one run: records that were stored before, and those that it made."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from bpfcompat import verdict
+from bpfcompat.model import Job, Record, Status
+from bpfcompat.records import Newest, VerdictStore
+from bpfcompat.system import processes
+from bpfcompat.workflow import jobs
+
+
+class Known:
+    """The records of one run. Methods are called from several threads, each job's by one at a time."""
+
+    def __init__(self, store: VerdictStore, newest: Newest, *, trust_imported: bool) -> None:
+        """Nothing is read yet.
+
+        trust_imported: verdicts that were found out in other work directories count.
+        """
+        self._store = store
+        self._newest = newest
+        self._trust_imported = trust_imported
+        self._stored: dict[tuple[str, str], Record] = {}
+        """By the job's name and its payload's digest: they are asked for by several tasks."""
+        self._kept: dict[str, Record] = {}
+        self._lock = threading.Lock()
+
+    def stored(self, job: Job, payload: str, parts: Callable[[], dict[str, Any] | None]) -> Record | None:
+        """Return the stored record of exactly a job's inputs.
+
+        payload: its digest.
+        parts: tells what shapes the verdict, if that is known by now; asked only for what was not looked up before.
+        """
+        if (job.name, payload) not in self._stored:
+            now = parts()
+            record = self._store.get(jobs.key(now)) if now else None
+            if record is None or (record.imported_from and not self._trust_imported):
+                return None
+            self._stored[job.name, payload] = replace(record, job=job.name, cached=True)
+        return self._stored[job.name, payload]
+
+    def keep(self, job: Job, record: Record) -> None:
+        """Keep a job's record, for the end of the run and as the job's newest; raises OSError."""
+        if processes.interrupted() and not record.cached and record.verdict.status is Status.INFRA_ERROR:
+            return  # told as interrupted at the end
+        with self._lock:
+            self._kept[job.name] = record
+        # Of a stored verdict there is nothing to be lost: a work directory that cannot be written serves it all the same.
+        with contextlib.suppress(OSError) if record.cached else contextlib.nullcontext():
+            self._newest.remember(record, stored=verdict.is_certain(record.verdict))
+
+    def of(self, job: Job) -> Record | None:
+        """Return what was kept of a job."""
+        return self._kept.get(job.name)
