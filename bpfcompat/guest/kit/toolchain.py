@@ -51,7 +51,8 @@ class Toolchain:
         self.root = root
         self.bin = root / "kit-bin"
         self.libbpf = root / "kit-libbpf"
-        if not (self.bin / "complete").exists():
+        written = self.bin / "complete"  # for this place: a cache may have been moved
+        if not written.exists() or written.read_text() != str(root):
             self._write_programs()
 
     def _write_programs(self) -> None:
@@ -76,7 +77,7 @@ class Toolchain:
             script = self.bin / name
             script.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {command} "$@"\n')
             script.chmod(0o755)
-        (self.bin / "complete").touch()
+        (self.bin / "complete").write_text(str(self.root))
 
     def run(self, *words: str | Path, folder: Path, doing: str, **variables: str) -> bytes:
         """Run a program with this compiler first in PATH, and nothing else of the host's environment; raises BpfcompatError."""
