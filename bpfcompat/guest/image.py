@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import kit
 from bpfcompat.system import atomic, digest, host, processes
+
+if TYPE_CHECKING:
+    import tarfile
 
 PREFIX = "oci:"
 _LOOPBACK = re.compile(r"(?:localhost|127\.[0-9.]+|\[::1\])(?::[0-9]+)?/")
@@ -36,6 +38,8 @@ def archive(reference: str, cache: Path, *, offline: bool) -> Path:
         raise BpfcompatError(
             f"guest.rootfs: {reference} is not here, and --offline forbids fetching it.", "run once without --offline"
         )
+    import tarfile
+
     (cache / "rootfs").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".image.", dir=cache / "rootfs") as name:
         manifest, layers = fetched(reference.removeprefix(PREFIX), Path(name))
@@ -91,6 +95,8 @@ def _plain(layer: Path) -> Path:
 
 def _merge(layers: list[Path], target: IO[bytes]) -> None:
     """Write one archive of several that lie upon each other: the newest of each name, without what a later one has taken away."""
+    import tarfile
+
     newest: dict[str, int] = {}
     for number, layer in enumerate(layers):
         with tarfile.open(layer) as opened:

@@ -6,9 +6,6 @@ import functools
 import os
 import re
 import shutil
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError
@@ -82,6 +79,10 @@ def file(path: str, sha256: str, folder: Path) -> Path:
     folder: where files are kept, by their digests.
     Raises BpfcompatError for a file that is not there any more, or is another.
     """
+    import urllib.error  # 8 ms, which a run of stored kernels need not take
+    import urllib.request
+    from http.client import HTTPException
+
     target = folder / sha256
     if target.is_file():
         return target

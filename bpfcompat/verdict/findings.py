@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from bpfcompat.model import Classification, Status, Verdict
 from bpfcompat.validation import FunctionalTest, Validation
-from bpfcompat.verdict import attach_findings, load_findings, resources, targets
+from bpfcompat.verdict import attach_findings, resources, targets
 from bpfcompat.verdict.attach_findings import exit_code, test_failure
 from bpfcompat.verdict.causes import Cause, Findings, name
 
@@ -38,6 +38,8 @@ def verdict(found: Findings, validation: Validation) -> Verdict:
 
 
 def _cause(found: Findings, validation: Validation) -> Cause | None:
+    from bpfcompat.verdict import load_findings  # its patterns take 5 ms to compile, and only objects need them
+
     if found["load_errno"]:
         return load_findings.cause(found)
     if cause := load_findings.variants_cause(found, validation):
