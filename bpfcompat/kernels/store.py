@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -60,7 +59,7 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
             needs.refuse_unfit(kernel, fetched.config, source)
             (folder / "image").write_bytes(kernel)
             release = image.release(kernel) or fetched.version.split()[0]
-            loaded = _store_modules(cache, folder, fetched.modules, all_modules, release)
+            loaded = _store_modules(folder, fetched.modules, all_modules, release)
             if fetched.config:
                 (folder / "config").write_bytes(fetched.config.read_bytes())
             described = {
@@ -82,9 +81,7 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
     return kernel_found
 
 
-def _store_modules(
-    cache: Path, folder: Path, tree: Path | None, all_modules: dict[str, Path], release: str
-) -> list[str]:
+def _store_modules(folder: Path, tree: Path | None, all_modules: dict[str, Path], release: str) -> list[str]:
     """Keep the modules that the guest needs to mount its disks, decompressed, whose names are returned, and all as a disk."""
     from bpfcompat.kernels import modules
 
@@ -96,7 +93,7 @@ def _store_modules(
     root = folder / "root"
     try:
         modules.copy(all_modules, root / "lib" / "modules" / release)
-        _make_disk(cache, root, release, folder / "modules.ext4")
+        _make_disk(root, release, folder / "modules.ext4")
     except BpfcompatError as error:
         raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
     finally:
@@ -104,15 +101,11 @@ def _store_modules(
     return [path.stem.partition("-")[2] for path in sorted((folder / "modules").iterdir())]
 
 
-def _make_disk(cache: Path, root: Path, release: str, target: Path) -> None:
+def _make_disk(root: Path, release: str, target: Path) -> None:
     """Index the modules below root/lib/modules as a distribution does, and make the disk of them; raises BpfcompatError."""
-    depmod = kit.made(cache, _say).command("/usr/sbin/depmod", "-b", str(root), release)
-    processes.check(depmod, doing="listing the modules")
+    depmod = kit.tool("/usr/sbin/depmod")
+    processes.check([*depmod, "-b", str(root), release], doing="listing the modules")
     disk.make(root / "lib", target, _DISK_MIB)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"bpfcompat: {text}\n")
 
 
 def renewed(cache: Path, address: str) -> Kernel | None:
@@ -135,7 +128,7 @@ def renewed(cache: Path, address: str) -> Kernel | None:
                 root = Path(name)
                 try:
                     disk.unpack(old, root / "lib")
-                    _make_disk(cache, root, described["release"], root / "disk")
+                    _make_disk(root, described["release"], root / "disk")
                 except BpfcompatError as error:
                     raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
                 (root / "disk").replace(old)

@@ -86,10 +86,9 @@ def _explain(document: Document, error: ValidationError) -> BpfcompatError:
         and isinstance(instance, dict)
         and "required" in schema[error.validator][0]
     ):
-        first = "command" if "command" in instance else "artifact"
-        both = first in instance and "checks" in instance
+        both = "command" in instance and "checks" in instance
         return BpfcompatError(
-            f"{where}: {f'{first} and checks exclude each other' if both else 'there is neither a command to run nor an artifact'}.",
+            f"{where}: {'command and checks exclude each other' if both else 'there is neither a command to run nor an artifact'}.",
             "keep one of them" if both else "add a line `command: $BPFCOMPAT_BIN --self-test`",
         )
     if error.validator == "type":

@@ -10,6 +10,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bpfcompat import kernels
@@ -35,6 +36,19 @@ class Ready:
         return self.what
 
 
+def _exists(path: Callable[[], Path | None]) -> Callable[[], bool]:
+    """Return a question for `Ready`: whether what a task makes is there; whatever keeps that from being known means no."""
+
+    def there() -> bool:
+        try:
+            found = path()
+            return found is not None and found.exists()
+        except (BpfcompatError, OSError):
+            return False
+
+    return there
+
+
 def kit(session: Session, progress: Progress) -> Task:
     """Return the task that builds what every guest is made of; a wheel brings it along."""
 
@@ -55,19 +69,11 @@ def kit(session: Session, progress: Progress) -> Task:
 
 def tools(session: Session) -> Task:
     """Return the task that packs the programs of every guest."""
-
-    def packed() -> bool:
-        try:
-            image = session.machines.userland.tools_disk
-            return image is not None and image.exists()
-        except (BpfcompatError, OSError):
-            return False
-
     return {
         "basename": "tools",
         "doc": "pack bpftool, ip, tc and their libraries for the guests",
         "actions": [session.machines.userland.pack_tools],
-        "uptodate": [Ready("packed from this kit", packed)],
+        "uptodate": [Ready("packed from this kit", _exists(lambda: session.machines.userland.tools_disk))],
         "task_dep": ["kit"],
         "io": {"capture": False},
     }
@@ -75,19 +81,11 @@ def tools(session: Session) -> Task:
 
 def rootfs(session: Session) -> Task:
     """Return the task that packs the project's own userland."""
-
-    def packed() -> bool:
-        try:
-            image = session.machines.userland.rootfs_disk
-        except BpfcompatError:
-            return False
-        return image is not None and image.exists()
-
     return {
         "basename": "rootfs",
         "doc": "pack the project's own userland as a disk",
         "actions": [session.machines.userland.pack_rootfs],
-        "uptodate": [Ready("packed from exactly this", packed)],
+        "uptodate": [Ready("packed from exactly this", _exists(lambda: session.machines.userland.rootfs_disk))],
         "clean": [session.machines.userland.forget_rootfs],
         "io": {"capture": False},
     }
@@ -95,20 +93,12 @@ def rootfs(session: Session) -> Task:
 
 def validator(session: Session, check: Check) -> Task:
     """Return the task that compiles the validator, for a check that needs it."""
-
-    def compiled() -> bool:
-        try:
-            path = session.machines.userland.validator(check)
-        except (BpfcompatError, OSError):
-            return False
-        return path is not None and path.exists()
-
     return {
         "basename": "validator",
         "doc": "compile what tries the objects that have no loader, if the user has a libbpf of their own",
         "actions": [session.machines.userland.build_validator],
         "task_dep": ["kit"],
-        "uptodate": [Ready("it is there", compiled)],
+        "uptodate": [Ready("it is there", _exists(lambda: session.machines.userland.validator(check)))],
         "io": {"capture": False},
     }
 

@@ -99,7 +99,7 @@ class Parts:
             shutil.copy(source / "bash", target / "bash")
             shutil.copyfile(source / "COPYING", target / "COPYING")
 
-        return self._part("bash", make)
+        return self._part("bash", make, also=_BASH_ANSWERS.read_text())
 
     def busybox(self) -> Path:
         """Return a folder with a static busybox, configured as Debian's busybox-static but for _NOT_IN_BUSYBOX."""

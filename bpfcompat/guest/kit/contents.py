@@ -15,6 +15,7 @@ LOCK = Path(__file__).with_name(f"lock.{ARCHITECTURE}.json")
 WHEEL = Path(__file__).with_name(f"kit.{ARCHITECTURE}.tar.xz")
 """The packed kit, in an installed wheel only."""
 _GUEST = Path(__file__).parents[1]
+_HOW = tuple(Path(__file__).with_name(name) for name in ("build.py", "tools.py", "bash.answers", LOCK.name))
 RECIPE = 2
 """Counts the ways in which the same sources are built, and the layouts of the result."""
 
@@ -97,7 +98,8 @@ def read(folder: Path) -> Kit:
 def built_path(cache: Path) -> Path:
     """Return where the kit of these sources is, or will be: by the digest of all that goes into it."""
     sources = [path.read_text() for name in ("init", "validator") for path in sorted((_GUEST / name).glob("*.[ch]"))]
-    return cache / "kit" / f"built-{digest.of_json([RECIPE, LOCK.read_text(), sources])[:32]}"
+    how = [path.read_text() for path in _HOW]
+    return cache / "kit" / f"built-{digest.of_json([RECIPE, how, sources])[:32]}"
 
 
 def _of_wheel(cache: Path) -> Path:
