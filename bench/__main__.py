@@ -42,12 +42,18 @@ def main() -> int:
         for row in rows
     ]
     print(tabulate(table, ["what", "median", "least", "runs", "target", ""], disable_numparse=True))
-    print(f"\n{host.processors()} processors, QEMU {host.qemu_version()}; all values: {options.out}")
+    print(
+        f"\n{host.processors()} processors, QEMU {host.qemu_version('qemu-system-x86_64')}; all values: {options.out}"
+    )
     return 0
 
 
 def _write(path: Path, rows: list[Row]) -> None:
-    machine = {"qemu": host.qemu_version(), "processors": host.processors(), "memory_mib": host.memory_available_mib()}
+    machine = {
+        "qemu": host.qemu_version("qemu-system-x86_64"),
+        "processors": host.processors(),
+        "memory_mib": host.memory_available_mib(),
+    }
     path.write_text(json.dumps({"machine": machine, "rows": [vars(row) for row in rows]}, indent=2) + "\n")
 
 

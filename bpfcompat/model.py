@@ -93,6 +93,8 @@ class Profile:
     """As a project's; None means what the project says."""
     root: Path = Path()
     """The folder that the paths in `kernel`, `modules` and `config` are relative to."""
+    arch: str = ""
+    """Its architecture by name (architecture.py); empty means this machine's."""
 
 
 @dataclass(frozen=True)

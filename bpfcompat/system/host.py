@@ -22,6 +22,8 @@ _INSTALL = {
 _PACKAGES = {
     "qemu-system-x86_64": {"debian": "qemu-system-x86", "fedora": "qemu-system-x86-core", "arch": "qemu-system-x86",
                            "suse": "qemu-x86", "darwin": "qemu"},
+    "qemu-system-aarch64": {"debian": "qemu-system-arm", "fedora": "qemu-system-aarch64-core", "arch": "qemu-system-aarch64",
+                            "suse": "qemu-arm", "darwin": "qemu"},
     "mke2fs": dict.fromkeys(_INSTALL, "e2fsprogs"),
     "debugfs": dict.fromkeys(_INSTALL, "e2fsprogs"),
     "gcc": {"debian": "gcc libc6-dev", "fedora": "gcc glibc-static"},
@@ -85,13 +87,16 @@ def stamp(path: Path) -> list[str | int]:
 
 
 @functools.cache
-def qemu_version() -> str:
-    """Return the version text of the installed QEMU, asked once per binary; empty if there is none."""
+def qemu_version(name: str) -> str:
+    """Return the version text of an installed QEMU, asked once per binary; empty if there is none.
+
+    name: of the program, like qemu-system-x86_64.
+    """
     try:
-        binary = Path(program("qemu-system-x86_64")).resolve()
+        binary = Path(program(name)).resolve()
     except BpfcompatError:
         return ""
-    memo = cache_folder() / "qemu.json"
+    memo = cache_folder() / f"{name}.json"
     try:
         known = json.loads(memo.read_bytes())
         if known["binary"] == stamp(binary):

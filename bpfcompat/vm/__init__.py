@@ -5,6 +5,7 @@ loaded only with `machine`, so import that where something boots.
 """
 
 from bpfcompat.vm.accelerator import Accelerator
+from bpfcompat.vm.arch import BOARDS, Board
 from bpfcompat.vm.qemu import Machine
 
-__all__ = ["Accelerator", "Machine", "accelerator", "bootimage", "machine"]
+__all__ = ["BOARDS", "Accelerator", "Board", "Machine", "accelerator", "bootimage", "machine"]

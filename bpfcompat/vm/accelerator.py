@@ -15,10 +15,13 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bpfcompat import architecture
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Classification
 from bpfcompat.system import atomic, host
 from bpfcompat.vm import qemu
+from bpfcompat.vm.arch import BOARDS
 
 DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 2.5
@@ -64,6 +67,18 @@ def known(wanted: str, cache: Path) -> Accelerator | None:
     return remembered
 
 
+def of_foreign(wanted: str, guest: Architecture) -> Accelerator:
+    """Return the accelerator for machines of another architecture than this one's.
+
+    wanted: auto, kvm or tcg.
+    Raises BpfcompatError if kvm is demanded.
+    """
+    found = Accelerator("tcg", f"KVM runs {architecture.host().name} here, and not {guest.name}")
+    if wanted == "kvm":
+        raise _unusable(found.reason, "remove `accel: kvm`; machines of another architecture are always emulated")
+    return found
+
+
 def probe(machine: qemu.Machine, wanted: str, cache: Path) -> Accelerator:
     """Find out whether KVM works by booting a machine with it, and remember that for this QEMU and this host's kernel.
 
@@ -104,4 +119,4 @@ def _memo(cache: Path) -> Path:
 
 
 def _host() -> list[str]:
-    return [host.qemu_version(), platform.release()]
+    return [host.qemu_version(BOARDS[architecture.host().name].program), platform.release()]

@@ -44,7 +44,7 @@ def identity(machine: qemu.Machine, contents: dict[str, str]) -> str:
     return digest.of_json({
         "format": FORMAT, "protocol": PROTOCOL, "contents": contents, "disk": payload.SIZE_MIB,
         "arguments": qemu.argv(neutral, range(len(qemu.SERIAL_PORTS)), 4, Path("payload"), memory),
-        "qemu": [host.qemu_version(), host.stamp(Path(machine.binary))],
+        "qemu": [host.qemu_version(machine.board.program), host.stamp(Path(machine.binary))],
         "processor": host.processor() if machine.accelerator == "kvm" else None,
     })  # fmt: skip
 

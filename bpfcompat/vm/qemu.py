@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SERIAL_PORTS = ("console", "control", "stdout", "stderr")
-"""ttyS0 to ttyS3: an x86 PC has exactly these four."""
+from bpfcompat.vm.arch import BOARDS, Board
 
-_BOARD = "q35,sata=off,smbus=off,smm=off,vmport=off"
-"""Without what no guest here needs; it saves 10 ms of a restored run (QEMU 7.2)."""
+SERIAL_PORTS = ("console", "control", "stdout", "stderr")
+"""The channels between a guest and its host; a board (arch.py) has a port for each."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,16 @@ class Machine:
     """Read-only disks beside the payload: serial number, by which init finds it, and image."""
     has_disks: bool = True
     """If not, the payload is in the initramfs, too."""
+    board: Board = BOARDS["amd64"]
 
     @property
     def kernel_command_line(self) -> str:
         """The whole command line, as the guest reads it in /proc/cmdline."""
-        # panic=-1 with -no-reboot ends QEMU the moment the kernel panics. Emulated timers can miss the kernel's check
-        # of the IO-APIC ("IO-APIC + timer doesn't work"); KVM guests skip it by themselves.
+        # panic=-1 with -no-reboot ends QEMU the moment the kernel panics.
         # The crypto API's tests of itself take 0.2 s (6.1) to 0.6 s (7.3) of an emulated boot, and change nothing after it.
-        parts = ["console=ttyS0", "panic=-1", "quiet", "cryptomgr.notests"]
+        parts = [f"console={self.board.console}", "panic=-1", "quiet", "cryptomgr.notests"]
         if self.accelerator == "tcg":
-            parts.append("no_timer_check")
+            parts += self.board.emulated
         return " ".join([*parts, *self.cmdline.split()])
 
 
@@ -64,13 +63,14 @@ def argv(
     options = [
         machine.binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
         "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        "-M", _BOARD + (",memory-backend=memory" if memory else ""), "-cpu", "max", "-m", f"{machine.memory}M",
+        "-M", machine.board.machine + (",memory-backend=memory" if memory else ""), "-m", f"{machine.memory}M",
         *_processors(machine),
         "-kernel", str(machine.image), "-initrd", str(machine.initramfs), "-append", machine.kernel_command_line,
         "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
     ]  # fmt: skip
     for name, number in zip(SERIAL_PORTS, sockets, strict=True):
-        options += ["-chardev", f"socket,id={name},fd={number}", "-serial", f"chardev:{name}"]
+        options += ["-chardev", f"socket,id={name},fd={number}"]
+    options += machine.board.serial
     for name, image in (("payload", payload), *machine.disks) if machine.has_disks else ():
         options += ["-drive", f"if=none,id={name},format=raw,readonly=on,file={_value(image)}"]
         options += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
@@ -93,5 +93,5 @@ def _processors(machine: Machine) -> list[str]:
     if machine.accelerator == "tcg":
         # With threads of their own, emulated CPUs race with the kernel's code patching: 3 panics in 240 boots of 7.3
         # (QEMU 7.2, 2 CPUs, "Oops: int3"), none in 150 with one thread. A second -accel would be silently ignored.
-        return ["-accel", "tcg,thread=single", "-smp", str(machine.cpus)]
-    return ["-accel", machine.accelerator, "-smp", str(machine.cpus)]
+        return ["-cpu", machine.board.processor, "-accel", "tcg,thread=single", "-smp", str(machine.cpus)]
+    return ["-cpu", "max", "-accel", machine.accelerator, "-smp", str(machine.cpus)]

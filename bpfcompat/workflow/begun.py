@@ -42,7 +42,8 @@ class Begun:
 
         folder: of the evidence, if there is any; relative to the work directory.
         """
-        kernel, chosen = machines.kernels.get(self.job.profile), machines.accelerator()
+        profile = self.job.profile
+        kernel, chosen = machines.kernels.get(profile), machines.accelerator(profile)
         if kernel and kernel.modules_disk is None:
             outcome = replace(outcome, notes=(*outcome.notes, "this kernel came without its modules"))
         if kernel:
@@ -60,7 +61,7 @@ class Begun:
             kernel=_described(kernel) if kernel else {"source": self.job.profile.kernel},
             accelerator=chosen.name if chosen else "",
             boot=("warm" if result.warm else "cold") if result else "",
-            qemu=host.qemu_version(),
+            qemu=host.qemu_version(machines.board(profile).program),
             qemu_command=result.qemu_command if result else "",
             evidence=str(folder) if folder else None,
         )

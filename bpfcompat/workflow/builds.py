@@ -246,7 +246,7 @@ def boot_images(session: Session, progress: Progress) -> Iterator[Task]:
 
         def save(profile: Profile = profile) -> None:
             with progress.doing(f"booting {profile.id}"):
-                session.boot_images.save(profile, session.boot_seconds)
+                session.boot_images.save(profile, session.boot_seconds(profile))
 
         yield {
             "name": profile.id,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from bpfcompat import kernels
+from bpfcompat import architecture, kernels
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import kit
 from bpfcompat.kernels import lock, sources
 from bpfcompat.model import Project
 from bpfcompat.system import host
-from bpfcompat.vm import accelerator
+from bpfcompat.vm import BOARDS, accelerator
 
 _DISK_LOW = 2 << 30
 
@@ -43,7 +43,7 @@ def examine(project: Project | None, cache: Path) -> Iterator[Finding]:
 
     project: whose kernels are looked at as well.
     """
-    yield _tried("QEMU", lambda: f"{host.program('qemu-system-x86_64')}, {host.qemu_version()}")
+    yield from _emulators(project)
     yield _accelerator(project, cache)
     yield _tried("disks", lambda: host.program("mke2fs"))
     yield _tried("kit", lambda: _kit(cache))
@@ -63,6 +63,20 @@ def _tried(what: str, attempt: Callable[[], str], lacking: Health = Health.LACKI
         return Finding(what, lacking, error.message, error.hint)
     except OSError as error:
         return Finding(what, lacking, f"{error.filename}: {error.strerror}.")
+
+
+def _emulators(project: Project | None) -> Iterator[Finding]:
+    """Yield a line for each emulator: those of other architectures are needed where the project has kernels of them."""
+    wanted = {architecture.of(profile.arch).name for profile in project.matrix.profiles} if project else set()
+    wanted = wanted or {architecture.host().name}
+    for name, board in BOARDS.items():
+        what = "QEMU" if name == architecture.host().name else f"QEMU for {name}"
+        needed = name in wanted
+        found = _tried(what, lambda program=board.program: f"{host.program(program)}, {host.qemu_version(program)}")  # type: ignore[misc]
+        if needed or found.health is Health.OK:
+            yield found
+        else:
+            yield Finding(what, Health.NOTE, f"not installed; needed for kernels of {name}", found.hint)
 
 
 def _optional(name: str, why: str) -> Finding:

@@ -19,8 +19,10 @@ def check(project: Project, store: VerdictStore, machines: Machines, payloads: P
     """Raise BpfcompatError for the first input that is missing; a loader that cannot run is told in the rows of its jobs."""
     store.prepare()
     machines.kernels.check_locks()
-    machines.accelerator()
-    for name in ("qemu-system-x86_64", "mke2fs"):
+    for profile in project.matrix.profiles:
+        machines.accelerator(profile)
+    programs = (machines.board(profile).program for profile in project.matrix.profiles)
+    for name in dict.fromkeys([*programs, "mke2fs"]):
         host.program(name)
     if machines.userland.rootfs and not (isinstance(project.rootfs, Path) and project.rootfs.is_dir()):
         host.program("tar")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import asdict, replace
 from typing import Any
 
+from bpfcompat import architecture
 from bpfcompat.guest import LAYOUT, PROTOCOL
 from bpfcompat.model import Check, Job, Kernel, Payload, Profile, Project
 from bpfcompat.system import digest
@@ -53,7 +53,7 @@ def key_parts(
         "kit": kit,
         "guest layout": LAYOUT,
         "rootfs": rootfs,
-        "architecture": platform.machine(),
+        "architecture": architecture.of(job.profile.arch).uname,
         "kernel command line": machine.kernel_command_line,
         "memory": machine.memory,
         "cpus": machine.cpus,

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from bpfcompat import architecture
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest import initramfs
 from bpfcompat.model import Classification, Profile, Project
 from bpfcompat.system import disk, host
-from bpfcompat.vm import Accelerator, Machine, accelerator
+from bpfcompat.vm import BOARDS, Accelerator, Board, Machine, accelerator
 from bpfcompat.workflow.kernelset import KernelSet
 from bpfcompat.workflow.userland import Userland
 
@@ -39,20 +40,37 @@ class Machines:
         self._accelerator: Accelerator | None = None
         self._machines: dict[str, Machine] = {}
 
-    def accelerator(self) -> Accelerator | None:
-        """Return what runs the guests, or None until it has been probed; raises BpfcompatError if it is demanded in vain."""
+    def accelerator(self, profile: Profile | None = None) -> Accelerator | None:
+        """Return what runs the guests, or None until it has been probed; raises BpfcompatError if it is demanded in vain.
+
+        profile: whose guests; None means those of this machine's own architecture.
+        """
+        if profile and self._is_foreign(profile):
+            return accelerator.of_foreign(self._project.accelerator, architecture.of(profile.arch))
         if self._accelerator is None:
             self._accelerator = accelerator.known(self._project.accelerator, self._cache)
         return self._accelerator
+
+    @staticmethod
+    def board(profile: Profile) -> Board:
+        """Return what QEMU makes a profile's machines of."""
+        return BOARDS[architecture.of(profile.arch).name]
+
+    @staticmethod
+    def _is_foreign(profile: Profile) -> bool:
+        return architecture.of(profile.arch) is not architecture.host()
 
     def probe_accelerator(self) -> None:
         """Find out what runs the guests, with the first kernel that is there; raises BpfcompatError."""
         if self.accelerator():
             return
-        machines = (self._described(profile, "kvm") for profile in self._project.matrix.profiles)
+        own = (profile for profile in self._project.matrix.profiles if not self._is_foreign(profile))
+        machines = (self._described(profile, "kvm") for profile in own)
         machine = next((machine for machine in machines if machine), None)
         if machine is None:
-            self._accelerator = Accelerator("tcg", "there was no kernel to probe KVM with")
+            self._accelerator = Accelerator(
+                "tcg", "there was no kernel of this machine's architecture to probe KVM with"
+            )
             return
         self._accelerator = accelerator.probe(machine, self._project.accelerator, self._cache)
         if self._accelerator.reason:
@@ -61,7 +79,7 @@ class Machines:
     def machine(self, profile: Profile) -> Machine | None:
         """Return the machine that a profile boots; None until its parts are there."""
         if profile.id not in self._machines:
-            chosen = self.accelerator()
+            chosen = self.accelerator(profile)
             machine = self._described(profile, chosen.name) if chosen else None
             if machine is None:
                 return None
@@ -73,12 +91,13 @@ class Machines:
         archive, tools = self.userland.initramfs(kernel) if kernel else None, self.userland.tools_disk
         if kernel is None or archive is None or tools is None:
             return None
-        qemu = host.program("qemu-system-x86_64")
+        board = self.board(profile)
+        qemu = host.program(board.program)
         own = {"modules": kernel.modules_disk, "rootfs": self.userland.rootfs_disk}
         disks = [("tools", tools), *((name, image) for name, image in own.items() if image)]
         return Machine(
             qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline,
-            tuple(disks) if kernel.has_disks else (), kernel.has_disks,
+            tuple(disks) if kernel.has_disks else (), kernel.has_disks, board,
         )  # fmt: skip
 
     def with_payload(self, machine: Machine, payload: Path, folder: Path) -> Machine:

@@ -22,6 +22,7 @@ from bpfcompat.model import (
     Outcome,
     OutcomeKind,
     Payload,
+    Profile,
     Project,
     Record,
     Run,
@@ -89,10 +90,9 @@ class Session:
         last = self.newest.last(job.name)
         return last is not None and last.verdict.status is Status.PASS
 
-    @property
-    def boot_seconds(self) -> float:
-        """The limit for a boot, by what runs the guests."""
-        chosen = self.machines.accelerator()
+    def boot_seconds(self, profile: Profile) -> float:
+        """Return the limit for a boot of a profile's machine, by what runs it."""
+        chosen = self.machines.accelerator(profile)
         return self.options.boot_seconds or _BOOT_SECONDS[chosen.name if chosen else "tcg"]
 
     def boots_nothing(self) -> bool:
@@ -182,7 +182,7 @@ class Session:
         folder = self.store.evidence(key, self.id)
         manifests.keep(self.project.workdir, staged)
         command_seconds = job.profile.timeout or job.check.timeout
-        boot_seconds = self.boot_seconds
+        boot_seconds = self.boot_seconds(job.profile)
         total = self.options.total_seconds or max(_TOTAL_SECONDS, boot_seconds + command_seconds)
         self.machines.kernels.use(job.profile)
         ready = self.machines.with_payload(machine, staged.image, self.scratch / f"machine-{secrets.token_hex(4)}")
@@ -204,7 +204,7 @@ class Session:
         targets = tuple(Target(job, self.known.of(job) or self._interrupted(job)) for job in self.jobs)
         known, chosen = (
             ((one.name, self.payloads.known(one)) for one in self.project.checks),
-            self.machines.accelerator(),
+            self.machines.accelerator(self.project.matrix.profiles[0]),
         )
         return Run(
             self.id,
@@ -213,7 +213,7 @@ class Session:
             self.project,
             targets,
             {name: payload for name, payload in known if payload},
-            host.qemu_version(),
+            self._qemu_versions(),
             chosen.name if chosen else "",
             chosen.reason if chosen else "",
             "warm" if self.warm else "cold",
@@ -226,6 +226,11 @@ class Session:
         known = {name: self.machines.kernels.get(profile) for name, profile in failed.items()}
         found = {name: features.of(kernel) for name, kernel in known.items() if kernel}
         return {name: one for name, one in found.items() if one}
+
+    def _qemu_versions(self) -> str:
+        """Return the versions of the emulators that a run needs: one text, unless they are of different ones."""
+        programs = dict.fromkeys(self.machines.board(profile).program for profile in self.project.matrix.profiles)
+        return ", ".join(dict.fromkeys(host.qemu_version(program) for program in programs))
 
     def _interrupted(self, job: Job) -> Record:
         outcome = Outcome(

@@ -14,7 +14,7 @@ import bpfcompat
 PACKAGE = Path(bpfcompat.__file__).parent
 
 ROOMS = [
-    ["validation", "model", "errors"],
+    ["validation", "model", "errors", "architecture"],
     ["verdict"],
     ["system"],
     ["records"], ["guest"], ["kernels"],

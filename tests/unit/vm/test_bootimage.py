@@ -49,7 +49,7 @@ def test_pruning_leaves_alone_what_is_being_made_or_restored(tmp_path):
 
 
 def test_a_boot_image_is_known_by_everything_that_shaped_it(monkeypatch):
-    monkeypatch.setattr(host, "qemu_version", lambda: "7.2")
+    monkeypatch.setattr(host, "qemu_version", lambda name: "7.2")
     monkeypatch.setattr(host, "stamp", lambda path: [str(path)])
     known = bootimage.identity(MACHINE, CONTENTS)
     moved = replace(MACHINE, image=Path("/elsewhere/image"), initramfs=Path("/elsewhere/initramfs"))
@@ -59,7 +59,7 @@ def test_a_boot_image_is_known_by_everything_that_shaped_it(monkeypatch):
         for change in ({"memory": 256}, {"cpus": 2}, {"cmdline": "x"}, {"accelerator": "kvm"}, {"binary": "other"})
     ]
     others += [bootimage.identity(MACHINE, {**CONTENTS, name: "other"}) for name in CONTENTS]
-    monkeypatch.setattr(host, "qemu_version", lambda: "7.3")
+    monkeypatch.setattr(host, "qemu_version", lambda name: "7.3")
     others.append(bootimage.identity(MACHINE, CONTENTS))
     assert len({known, *others}) == len(others) + 1
 

@@ -1,9 +1,12 @@
 """QEMU's arguments."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
-from bpfcompat.vm import qemu
+import pytest
+
+from bpfcompat.vm import BOARDS, qemu
 
 MACHINE = qemu.Machine("qemu", "tcg", 512, 1, Path("/k/vmlinuz"), Path("/k/initramfs"))
 
@@ -28,3 +31,12 @@ def test_a_profile_adds_to_the_kernel_command_line():
     line = replace(MACHINE, cmdline="lsm=bpf  foo").kernel_command_line
     assert line.endswith("lsm=bpf foo")
     assert "panic=-1" in line
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_every_board_has_a_port_for_every_channel_and_says_where_its_console_is(board):
+    arguments = " ".join(qemu.argv(replace(MACHINE, board=board), [5, 6, 7, 8], 9, Path("/p")))
+    for name in qemu.SERIAL_PORTS:
+        assert re.search(rf"\b(?:chardev:|chardev\d=){name}\b", arguments)
+    assert f"console={board.console} " in arguments
+    assert f"-M {board.machine} " in arguments
