@@ -91,6 +91,8 @@ class Profile:
     """Loaded before the command."""
     limits: str | None = None
     """As a project's; None means what the project says."""
+    headers: bool = False
+    """The guest has the kernel's headers, as modules and bcc look for them."""
     root: Path = Path()
     """The folder that the paths in `kernel`, `modules` and `config` are relative to."""
     arch: str = ""
@@ -184,6 +186,9 @@ class Kernel:
     config: Path | None = None
     """What it was built with, if that came with it."""
     config_sha256: str = ""
+    headers_disk: Path | None = None
+    """Its headers, as a disk (kernels/headers.py); None if the profile does not ask for them."""
+    headers_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from bpfcompat.guest.kit import Kit
 from bpfcompat.model import Kernel
 from bpfcompat.system import digest
 
-FORMAT = 5
+FORMAT = 6
 """Counts the layouts below, so that a change of this module changes the digest."""
 
 _FOLDERS = (
-    "bin", "boot", "bpfcompat", "bpfcompat/payload", "bpfcompat/tools", "bpfcompat/modules", "bpfcompat/rootfs",
+    "bin", "boot", "bpfcompat", "bpfcompat/payload", "bpfcompat/tools", "bpfcompat/modules", "bpfcompat/headers", "bpfcompat/rootfs",
     "bpfcompat/root", "bpfcompat/upper", "bpfcompat/work", "dev", "etc", "home",
     "lib", "lib/modules", "media", "mnt", "modules", "opt", "proc", "root", "run", "srv", "sys", "tmp", "usr", "usr/local",
     "usr/local/bin", "var", "var/cache", "var/lib", "var/log", "var/spool",

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.kernels import sources, store
+from bpfcompat.kernels import headers, sources, store
 from bpfcompat.kernels.lock import Locked
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.model import Classification, Kernel, Profile
@@ -53,8 +53,18 @@ def address(profile: Profile) -> str:
     return "|".join([profile.kernel, str(profile.root), profile.modules or "", profile.config or ""])
 
 
+def has_headers(name: str) -> bool:
+    """Tell whether a kernel of that name can come with its headers."""
+    return hasattr(sources.load(name.partition(":")[0]), "headers")
+
+
 def pinned(profile: Profile, cache: Path, locked: Locked | None = None) -> Kernel | None:
     """Return the kernel that `profile` was last resolved to, or is locked to, if it is whole in the store; reads no image."""
+    found = _pinned(profile, cache, locked)
+    return headers.as_asked(found, profile) if found else None
+
+
+def _pinned(profile: Profile, cache: Path, locked: Locked | None) -> Kernel | None:
     if locked is None:
         return store.pinned(cache, address(profile))
     source, _ = _split(profile)
@@ -68,7 +78,8 @@ def renewed(profile: Profile, cache: Path, locked: Locked | None = None) -> Kern
     """Return the kernel that `pinned` would, if an earlier version stored it: laid out anew, and not fetched; raises NoVerdict."""
     pins = [address(profile), *([f"{address(profile)}|{locked.version}"] if locked else [])]
     found = (store.renewed(cache, pin) for pin in pins)
-    return next((kernel for kernel in found if kernel and (locked is None or locked.holds(kernel))), None)
+    kernel = next((kernel for kernel in found if kernel and (locked is None or locked.holds(kernel))), None)
+    return headers.as_asked(kernel, profile) if kernel else None
 
 
 def fetch(profile: Profile, cache: Path, *, offline: bool = False, locked: Locked | None = None) -> Kernel:
@@ -76,6 +87,42 @@ def fetch(profile: Profile, cache: Path, *, offline: bool = False, locked: Locke
 
     Raises NoVerdict (KERNEL_UNAVAILABLE) with what to do.
     """
+    if not profile.headers:
+        return headers.without(_fetched(profile, cache, offline=offline, locked=locked))
+    known = _pinned(profile, cache, locked)
+    if known:
+        try:
+            return _with_headers(known, profile, cache, offline=offline)
+        except (
+            NoVerdict
+        ):  # the archive may have the headers of a newer kernel only, which is as good where none is locked
+            if locked or offline:
+                raise
+    return _with_headers(_fetched(profile, cache, offline=offline, locked=locked), profile, cache, offline=offline)
+
+
+def _with_headers(kernel: Kernel, profile: Profile, cache: Path, *, offline: bool) -> Kernel:
+    """Return a kernel with its headers, which are brought if need be; raises NoVerdict."""
+    if kernel.headers_disk:
+        return kernel
+    if not kernel.has_disks:
+        raise NoVerdict(
+            Classification.KERNEL_UNAVAILABLE, "this kernel cannot mount disks, so it cannot have its headers.",
+            "take another kernel, or its modules with it",
+        )  # fmt: skip
+    source, rest = _split(profile)
+    if offline:
+        raise NoVerdict(
+            Classification.KERNEL_UNAVAILABLE,
+            f"the headers of {kernel.version} are not in the kernel store, and --offline forbids fetching them.",
+            "run once without --offline",
+        )
+    with _working_folder(cache) as folder:
+        tree = source.headers(Asked(rest, profile, cache, folder), kernel.release, kernel.version)
+        return headers.keep(kernel, tree)
+
+
+def _fetched(profile: Profile, cache: Path, *, offline: bool, locked: Locked | None) -> Kernel:
     source, rest = _split(profile)
     if offline and not _is_local(source):
         raise NoVerdict(

@@ -25,6 +25,9 @@ GUEST_MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
 """What the guest needs to mount its payload, in this order: all Debian cloud kernels from 5.10 to 7.3 have virtio_blk as
 a module, and ext4 asks the crypto API for crc32c by a name that no module's `depends=` shows (Debian's full 6.1)."""
 
+HEADERS = "headers.ext4"
+"""The disk with a kernel's headers, in its folder; beside it stands what is on it."""
+
 _DISK_MIB = 4096
 
 
@@ -213,9 +216,16 @@ def _read(folder: Path, source: str, version: str | None = None) -> Kernel | Non
             modules_disk=_if_there(folder / "modules.ext4"),
             config=_if_there(folder / "config"),
             config_sha256=described["config_sha256"],
+            headers_disk=_if_there(folder / HEADERS),
+            headers_sha256=_headers_sha256(folder),
         )
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _headers_sha256(folder: Path) -> str:
+    stamp = folder / f"{HEADERS}.json"
+    return str(json.loads(stamp.read_bytes())["sha256"]) if stamp.is_file() else ""
 
 
 def _if_there(path: Path) -> Path | None:

@@ -12,12 +12,15 @@ from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Classification
 from bpfcompat.system import host, processes
 
-_WANTED = re.compile(r"boot/(?:vmlinuz|vmlinux|config)[^/]*|lib/modules/[^/]+/.+")
+KERNEL = re.compile(r"boot/(?:vmlinuz|vmlinux|config)[^/]*|lib/modules/[^/]+/.+")
+HEADERS = re.compile(r"src/linux-[^/]+(?:/.+)?|lib/linux-kbuild-[^/]+/.+|lib/modules/[^/]+/(?:build|source)")
+"""What is wanted of an archive, by names as they are without a first usr/. Headers are held together by links."""
 _BYTES_AT_MOST = 8 << 30
 
 
-def package(path: Path, folder: Path) -> None:
-    """Unpack the kernel and the modules of a .deb or .rpm below `folder`; raises NoVerdict for what is neither or damaged."""
+def package(path: Path, folder: Path, wanted: re.Pattern[str] = KERNEL) -> None:
+    """Unpack what is wanted of a .deb or .rpm below `folder`; raises NoVerdict for what is neither or damaged."""
+    folder.mkdir(exist_ok=True)
     with path.open("rb") as file:
         head = file.read(8)
     if head == b"!<arch>\n":
@@ -37,7 +40,7 @@ def package(path: Path, folder: Path) -> None:
     try:
         with archive.open("wb") as file:
             processes.check(command, doing=f"unpacking {path.name}", stdout=file)
-        layer(archive, folder)
+        layer(archive, folder, wanted)
     except NoVerdict:
         raise
     except BpfcompatError as error:
@@ -46,36 +49,43 @@ def package(path: Path, folder: Path) -> None:
         archive.unlink(missing_ok=True)
 
 
-def layer(path: Path, folder: Path) -> None:
-    """Unpack the kernel and the modules of a tar archive, which may be compressed with gzip, below `folder`.
+def layer(path: Path, folder: Path, wanted: re.Pattern[str] = KERNEL) -> None:
+    """Unpack what is wanted of a tar archive, which may be compressed with gzip, below `folder`.
 
     Raises NoVerdict for a damaged archive, and for one with a name that leads out of `folder`.
     """
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as archive:
-            _extract(archive, folder)
+            _extract(archive, folder, wanted)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise _unavailable(f"{path.name} is damaged: {error}.", "fetch it again") from error
 
 
-def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+def _extract(archive: tarfile.TarFile, folder: Path, wanted: re.Pattern[str]) -> None:
     total = 0
     for member in archive:
         parts = PurePosixPath(member.name).parts
         name = "/".join(parts[1:] if parts[:1] == ("usr",) else parts)
         if ".." in parts or member.name.startswith("/"):
             raise _unavailable(f"an archive holds the name {member.name[:100]!r}, which leads out of its folder.")
-        if not member.isreg() or not _WANTED.fullmatch(name):
+        if not wanted.fullmatch(name) or not (member.isreg() or (member.issym() and wanted is HEADERS)):
             continue
+        target = folder / name
+        if not target.parent.resolve().is_relative_to(folder.resolve()):
+            raise _unavailable(f"an archive writes {name[:100]!r} through a link that leads out of its folder.")
         total += member.size
         if total > _BYTES_AT_MOST:
             raise _unavailable("an archive holds more than 8 GiB of kernel.")
-        _write(archive.extractfile(member), folder / name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        if member.issym():
+            target.symlink_to(member.linkname)
+        else:
+            _write(archive.extractfile(member), target)
+            target.chmod(0o755 if member.mode & 0o111 else 0o644)
 
 
 def _write(source: IO[bytes] | None, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
     with target.open("xb") as copy:
         if source:
             shutil.copyfileobj(source, copy)

@@ -70,6 +70,11 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
                 f"{read.where((*here, key))}: `{key}` belongs to a kernel of {' or '.join(f'{name}:' for name in kinds)} only.",
                 "remove the line",
             )
+    if row.get("headers") and not kernels.has_headers(row["kernel"]):
+        raise BpfcompatError(
+            f"{read.where((*here, 'headers'))}: `headers` belongs to a kernel of apt: only.",
+            "put them into guest.rootfs, where /lib/modules/RELEASE/build is looked for, and remove the line",
+        )
     memory = megabytes(row.get("memory", 512))
     if memory < 128:
         raise BpfcompatError(
@@ -80,7 +85,7 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
         expects_failure=row.get("expect") == "fail", modules=row.get("modules"), config=row.get("config"),
         timeout=seconds(row["timeout"]) if "timeout" in row else None, memory=memory,
         cpus=row.get("cpus", 1), cmdline=" ".join(row.get("cmdline", "").split()), root=root,
-        limits=row.get("limits"),
+        limits=row.get("limits"), headers=row.get("headers", False),
         guest_modules=tuple(row.get("guest", {}).get("modules", ())),
     )  # fmt: skip
 

@@ -108,6 +108,7 @@ _NO_FUNCTION = (
     r"failed to create k(?:ret)?probe '(\w+)[^'\n]*' perf event: (?:No such file|-ENOENT)|"
     r"(?:kfunc|symbol) \"?(\w+)\"?: (?:kfunc )?not found"
 )
+_NO_HEADERS = r"chdir\(/lib/modules/[^)\n]+/build\): No such file|Unable to find kernel headers"
 _NO_SPACE = r"No space left on device"
 _LOCKED = r"\blockdown=(integrity|confidentiality)\b"
 _KERNEL_LOG = (
@@ -159,6 +160,11 @@ def _of_the_guest(record: Record) -> Iterator[str]:
         yield (
             "An emulated machine has no hardware performance counters, whatever its kernel: if that is what perf_event_open asks"
             " for, count a software event, for instance PERF_COUNT_SW_CPU_CLOCK."
+        )
+    if re.search(_NO_HEADERS, stderr) and not parts.get("kernel headers"):
+        yield (
+            "The guest has no headers of its kernel, with which bcc compiles: write `headers: true` in the profile of an apt:"
+            " kernel, or bring /lib/modules/RELEASE/build in guest.rootfs."
         )
     if re.search(_NO_SPACE, stderr) or record.outcome.out_of_memory is not None:
         has = parts.get("memory", 0)

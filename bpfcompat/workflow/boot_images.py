@@ -48,6 +48,7 @@ class BootImages:
         if machine not in self._images:
             contents = {
                 "kernel": kernel.image_sha256, "modules": kernel.modules_sha256, "initramfs": machine.initramfs.stem,
+                "headers": kernel.headers_sha256,
                 "tools": tools.identity(userland.kit), "rootfs": userland.rootfs.identity if userland.rootfs else "",
             }  # fmt: skip
             image = bootimage.identity(machine, contents)

@@ -12,7 +12,7 @@ from bpfcompat.model import Check, Job, Kernel, Payload, Profile, Project
 from bpfcompat.system import digest
 from bpfcompat.vm import Machine
 
-KEY_FORMAT = 4
+KEY_FORMAT = 5
 
 
 def plan(project: Project) -> tuple[Job, ...]:
@@ -50,6 +50,7 @@ def key_parts(
         "kernel image": kernel.image_sha256,
         "kernel modules": kernel.modules_sha256,
         "kernel configuration": kernel.config_sha256,
+        "kernel headers": kernel.headers_sha256,
         "kit": kit,
         "guest layout": LAYOUT,
         "rootfs": rootfs,

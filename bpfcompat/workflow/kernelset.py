@@ -40,7 +40,7 @@ class KernelSet:
 
     def address(self, profile: Profile) -> str:
         """Return what tells a profile's kernel from others before it is known."""
-        return f"{kernels.address(profile)}|{self._locked(profile)}"
+        return f"{kernels.address(profile)}|{self._locked(profile)}|{profile.headers}"
 
     @functools.cached_property
     def _locks(self) -> lock.Locks:

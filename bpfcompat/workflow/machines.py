@@ -93,7 +93,7 @@ class Machines:
             return None
         board = self.board(profile)
         qemu = host.program(board.program)
-        own = {"modules": kernel.modules_disk, "rootfs": self.userland.rootfs_disk}
+        own = {"modules": kernel.modules_disk, "headers": kernel.headers_disk, "rootfs": self.userland.rootfs_disk}
         disks = [("tools", tools), *((name, image) for name, image in own.items() if image)]
         return Machine(
             qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline,

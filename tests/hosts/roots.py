@@ -17,27 +17,36 @@ _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n'
 
 
-def made(name):
-    """Return a root folder, made first if need be."""
+def bootstrapped(name, suite, packages, complete=lambda root: None):
+    """Return a root folder with some packages of a suite, made first if need be; `complete` is called with it then."""
     root = CACHE / f"{name}-{_FORMAT}"
     if not root.exists():
         fresh = root.with_name(f".{root.name}")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        packages = [*PACKAGES, *(["python-apt-common"] if name == "ubuntu" else [])]
-        script = Path("/usr/share/debootstrap/scripts") / SUITES[name]
+        script = Path("/usr/share/debootstrap/scripts") / suite
         subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITES[name], fresh, debian.mirrors()[0],
+            ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, fresh, debian.mirrors()[0],
              *([] if script.exists() else [script.with_name("sid")])],
             check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        if name == "ubuntu":
-            _imitate_ubuntu(fresh)
+        complete(fresh)
         shutil.rmtree(fresh / "var/cache/apt/archives", ignore_errors=True)
         (fresh / "var/cache/apt/archives/partial").mkdir(parents=True)
-        subprocess.run(["chroot", fresh, "useradd", "--create-home", "tester"], check=True)
         fresh.rename(root)
     return root
+
+
+def made(name):
+    """Return a host's root folder, made first if need be."""
+
+    def complete(fresh):
+        if name == "ubuntu":
+            _imitate_ubuntu(fresh)
+        subprocess.run(["chroot", fresh, "useradd", "--create-home", "tester"], check=True)
+
+    packages = [*PACKAGES, *(["python-apt-common"] if name == "ubuntu" else [])]
+    return bootstrapped(name, SUITES[name], packages, complete)
 
 
 def _imitate_ubuntu(root):

@@ -144,18 +144,14 @@ static void mount_rootfs(void)
 		link_boot();
 }
 
-/* The folder of this kernel's modules is one that can be written to (depmod, modules of one's own); what is in it are links. */
-static void link_modules(void)
+/* Links everything that stands in a folder from another one; what has that name there already stays. */
+static void link_entries(const char *from, const char *to)
 {
-	char from[sizeof(MODULES) + sizeof(kernel.release)], to[sizeof("/lib/modules/") + sizeof(kernel.release)];
-	DIR *directory;
+	DIR *directory = opendir(from);
 	struct dirent *entry;
 
-	uname(&kernel);
-	snprintf(from, sizeof(from), MODULES "/%s", kernel.release);
-	snprintf(to, sizeof(to), "/lib/modules/%s", kernel.release);
-	mkdir(to, 0755);
-	directory = opendir(from);
+	if (directory)
+		make_folders(to);
 	while (directory && (entry = readdir(directory))) {
 		char source[4096], target[4096];
 
@@ -163,11 +159,42 @@ static void link_modules(void)
 			continue;
 		snprintf(source, sizeof(source), "%s/%s", from, entry->d_name);
 		snprintf(target, sizeof(target), "%s/%s", to, entry->d_name);
-		if (symlink(source, target) < 0)
+		if (symlink(source, target) < 0 && errno != EEXIST)
 			log_line("%s: %s", target, strerror(errno));
 	}
 	if (directory)
 		closedir(directory);
+}
+
+/* The folder of this kernel's modules is one that can be written to (depmod, modules of one's own); what is in it are links. */
+static void link_modules(void)
+{
+	char from[sizeof(MODULES) + sizeof(kernel.release)], to[sizeof("/lib/modules/") + sizeof(kernel.release)];
+
+	uname(&kernel);
+	snprintf(from, sizeof(from), MODULES "/%s", kernel.release);
+	snprintf(to, sizeof(to), "/lib/modules/%s", kernel.release);
+	mkdir(to, 0755);
+	link_entries(from, to);
+}
+
+/* The headers' packages refer to each other and to kbuild's programs below /usr. */
+static void link_headers(void)
+{
+	char to[sizeof(NEW_ROOT) + sizeof("/lib/modules/") + sizeof(kernel.release)];
+
+	if (access(HEADERS "/modules", F_OK) < 0)
+		return;
+	if (*command_root && !show(HEADERS, HEADERS)) {
+		log_line("the kernel's headers cannot be shown in guest.rootfs: %s", strerror(errno));
+		stop_machine();
+	}
+	snprintf(to, sizeof(to), "%s/usr/src", command_root);
+	link_entries(HEADERS "/src", to);
+	snprintf(to, sizeof(to), "%s/usr/lib", command_root);
+	link_entries(HEADERS "/lib", to);
+	snprintf(to, sizeof(to), "%s/lib/modules/%s", command_root, kernel.release);
+	link_entries(HEADERS "/modules", to);
 }
 
 /* Makes the nodes that load a module when they are opened, as systemd does at boot: /dev/net/tun, /dev/fuse, ... */
@@ -199,7 +226,9 @@ static void make_static_nodes(void)
 /* What never changes is mounted before the guest is saved. A kernel may have no modules, or no driver for disks. */
 static void mount_system(void)
 {
-	static const char *const disks[][2] = { { "tools", TOOLS_ROOT }, { "modules", "/bpfcompat/modules" }, { "rootfs", ROOTFS } };
+	static const char *const disks[][2] = {
+		{ "tools", TOOLS_ROOT }, { "modules", "/bpfcompat/modules" }, { "headers", HEADERS }, { "rootfs", ROOTFS },
+	};
 
 	for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
 		char device[300];
@@ -216,6 +245,7 @@ static void mount_system(void)
 		log_line("no configfs: %s", strerror(errno));
 	if (access(ROOTFS "/lost+found", F_OK) == 0)
 		mount_rootfs();
+	link_headers();
 }
 
 static void mount_payload(void)

@@ -52,6 +52,7 @@
 #define ROOTFS "/bpfcompat/rootfs" /* a userland of the project's own, read-only */
 #define ROOTFS_WRITTEN "/bpfcompat/upper"
 #define MODULES "/bpfcompat/modules/modules" /* what came with the kernel, as a disk that nobody may write to */
+#define HEADERS "/bpfcompat/headers" /* the kernel's headers, as such a disk, if the profile asks for them */
 #define NEW_ROOT "/bpfcompat/root" /* what the command sees of it */
 
 struct stream {

@@ -2,7 +2,8 @@
 
 A module has one function, `fetch(asked: Asked) -> Fetched`, which raises NoVerdict (KERNEL_UNAVAILABLE) with what to do, and
 may have `LOCAL = True` if what it names is on this machine, so that --offline does not forbid it; `exact(rest, version) -> str`,
-the name of exactly what was fetched as `version`; `resolve(asked: Asked) -> str`, the version that it would bring now; and
+the name of exactly what was fetched as `version`; `resolve(asked: Asked) -> str`, the version that it would bring now;
+`headers(asked: Asked, release: str, version: str) -> Path`, a folder with the headers of what `fetch` told of that version; and
 `described(cache: Path) -> str`, what it asks, in words.
 """
 

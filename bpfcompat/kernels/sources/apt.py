@@ -30,6 +30,8 @@ _NAME = re.compile(
 )
 _KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules|base)(-unsigned)?-")
 """From 6.19 on the configuration and the list of what is built in are in linux-base-RELEASE."""
+_HEADER_PACKAGE = re.compile(r"linux-(headers|kbuild)-")
+_DEPENDS = re.compile(r"\s*([^ |(]+)(?: \(= ([^)]+)\))?")
 
 
 def fetch(asked: Asked) -> Fetched:
@@ -45,13 +47,7 @@ def fetch(asked: Asked) -> Fetched:
     try:
         options = _update(suite, asked.cache)
         packages, version = _closure(options, _newest(options, suite, wanted), suite, exact)
-        names = [f"{name}={number}" for name, number in packages.items()]
-        processes.check(
-            ["apt-get", *options, "download", *names],
-            doing=f"downloading {' '.join(names)}",
-            hint="check the network; where the mirror lists a package that it does not have, name another version",
-            cwd=asked.folder,
-        )
+        _download(options, packages, asked.folder)
     except NoVerdict:
         raise
     except BpfcompatError as error:
@@ -59,6 +55,64 @@ def fetch(asked: Asked) -> Fetched:
     for archive in asked.folder.glob("*.deb"):
         unpack.package(archive, target)
     return tree.find(target, asked.profile.kernel, version)
+
+
+def _download(options: list[str], packages: dict[str, str], folder: Path) -> None:
+    names = [f"{name}={number}" for name, number in packages.items()]
+    processes.check(
+        ["apt-get", *options, "download", *names],
+        doing=f"downloading {' '.join(names)}",
+        hint="check the network; where the mirror lists a package that it does not have, name another version",
+        cwd=folder,
+    )
+
+
+def headers(asked: Asked, release: str, version: str) -> Path:
+    """Download the headers of exactly one kernel, with what they have in common with others, and unpack them.
+
+    release: as `uname -r` says it.
+    version: as `fetch` told it.
+    Raises NoVerdict, also if the archive has the headers of another version only.
+    """
+    suite, _, _ = _parsed(asked.rest)
+    target, wanted = asked.folder / "headers", f"linux-headers-{release}"
+    target.mkdir()
+    try:
+        options = _update(suite, asked.cache)
+        packages = _headers_closure(options, suite, wanted, version.rpartition(" ")[2])
+        _download(options, packages, target)
+    except NoVerdict:
+        raise
+    except BpfcompatError as error:
+        raise _unavailable(error.message, error.hint) from error
+    for archive in target.glob("*.deb"):
+        unpack.package(archive, target / "tree", unpack.HEADERS)
+    return target / "tree"
+
+
+def _headers_closure(options: list[str], suite: str, package: str, version: str) -> dict[str, str]:
+    """Return the packages with the headers of a kernel: its own, those of its flavours, and kbuild's programs."""
+    found: dict[str, str] = {}
+    queue = [(package, version)]
+    while queue:
+        name, wanted = queue.pop()
+        if name in found:
+            continue
+        fields = _shown(options, f"{name}={wanted}" if wanted else name)
+        if "Version" not in fields:
+            raise _missing_headers(options, suite, package, version)
+        found[name] = fields["Version"]
+        depends = (_DEPENDS.match(part) for part in fields.get("Depends", "").split(","))
+        queue += [(part[1], part[2] or "") for part in depends if part and _HEADER_PACKAGE.match(part[1])]
+    return found
+
+
+def _missing_headers(options: list[str], suite: str, package: str, version: str) -> NoVerdict:
+    now = _shown(options, package).get("Version")
+    return _unavailable(
+        f"{suite} has {package} {version} no more, but {now}." if now else f"{suite} has no package {package}.",
+        "`bpfcompat kernels update` takes the newest kernel of each profile, whose headers are there",
+    )
 
 
 def exact(rest: str, version: str) -> str:
@@ -225,7 +279,7 @@ def _closure(options: list[str], package: str, suite: str, exact: str) -> tuple[
             found[name] = fields["Version"]
         else:
             shells.add(name)
-        depends = (re.match(r"\s*([^ |(]+)(?: \(= ([^)]+)\))?", part) for part in fields.get("Depends", "").split(","))
+        depends = (_DEPENDS.match(part) for part in fields.get("Depends", "").split(","))
         queue += [(part[1], part[2] or "") for part in depends if part and _KERNEL_PACKAGE.match(part[1])]
     image = next((name for name in found if re.match(r"linux-(binary|image)-", name)), None)
     if image is None:

@@ -103,6 +103,12 @@ def test_a_row_of_the_published_tool_takes_its_kernel_from_the_catalogue(tmp_pat
         ("command: x\nmatrix: []\n", 2, "matrix cannot be", ""),
         ("command: x\nmatrix: [{id: a, kernel: 'path:x', memory: 1M}]\n", 2, "at least 128M", ""),
         ("command: x\nmatrix: [{id: a, kernel: 'apt:x/linux-y', modules: z}]\n", 2, "belongs to a kernel of path:", ""),
+        (
+            "command: x\nmatrix: [{id: a, kernel: 'path:x', headers: true}]\n",
+            2,
+            "belongs to a kernel of apt:",
+            "guest.rootfs",
+        ),
         ("command: x\ntimeout: soon\n" + ROW, 2, "timeout cannot be", "Seconds"),
         ("checks: [{name: a, command: x}, {name: a, command: y}]\n" + ROW, 1, "second check is named 'a'", ""),
     ],

@@ -43,6 +43,7 @@ def hinted(stderr="", log="", verdict=FAIL):
         ("libbpf: prog 'p': attach program FD is not set", "libbpf refuses that, not the kernel"),
         ("bash: line 1: sudo: command not found", "leave `sudo` out"),
         ("libbpf: map 'big': failed to create: Cannot allocate memory(-12)", "not enough memory for the map big"),
+        ("chdir(/lib/modules/6.1.0-56-cloud-amd64/build): No such file or directory", "write `headers: true` in the profile"),
         ("bash: line 1: bpftool: command not found", "The guest has no bpftool; ship it"),
     ],
 )  # fmt: skip

@@ -43,6 +43,7 @@ def key(check=CHECK, kernel=KERNEL, kit="3" * 64, payload=PAYLOAD, machine=MACHI
         {"kernel": replace(KERNEL, modules_sha256="5" * 64)},
         {"kit": "6" * 64},
         {"kernel": replace(KERNEL, config_sha256="5" * 64)},
+        {"kernel": replace(KERNEL, headers_sha256="5" * 64)},
         {"payload": Payload("5" * 64)},
         {"payload": Payload("4" * 64, binary=Shipped("/b", "b", "6" * 64, 1))},
         {"machine": replace(MACHINE, memory=1024)},
