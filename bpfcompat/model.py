@@ -79,8 +79,13 @@ class Profile:
     required: bool = True
     expects_failure: bool = False
     """A failure here is known, and does not count."""
-    modules: str | None = None
+    modules: tuple[str, ...] = ()
+    """What belongs to the image: a folder, or packages."""
     config: str | None = None
+    sha256: tuple[str, ...] = ()
+    """What the packages in `kernel` and `modules` must be, in this order; empty if that is not said."""
+    keys: tuple[str, ...] = ()
+    """Files of OpenPGP keys, one of which must have signed each package."""
     timeout: float | None = None
     """Seconds for the command on this kernel; None means the check's own limit."""
     memory: int = 512
@@ -94,7 +99,7 @@ class Profile:
     headers: bool = False
     """The guest has the kernel's headers, as modules and bcc look for them."""
     root: Path = Path()
-    """The folder that the paths in `kernel`, `modules` and `config` are relative to."""
+    """The folder that the paths in `kernel`, `modules`, `config` and `keys` are relative to."""
     arch: str = ""
     """Its architecture by name (architecture.py); empty means this machine's."""
 

@@ -7,6 +7,6 @@ modules and its configuration on this disk, known by their digests. `sources/` h
 from bpfcompat.kernels.resolve import address, fetch, forget, has_headers, newest, pinned, refuse_foreign, renewed, use
 
 __all__ = [
-    "address", "facts", "features", "fetch", "forget", "has_headers", "knowledge", "lock", "newest", "pinned", "refuse_foreign",
-    "renewed", "sources", "store", "sweep", "use",
+    "address", "facts", "features", "fetch", "forget", "has_headers", "knowledge", "lock", "needs", "newest", "pinned",
+    "refuse_foreign", "renewed", "sources", "store", "sweep", "use",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import facts
-from bpfcompat.model import Classification
+from bpfcompat.model import Classification, Kernel
 
 _OPTIONS = {
     "CONFIG_SERIAL_8250_CONSOLE": "a console on an 8250 serial port",
@@ -52,6 +52,18 @@ def has_disks(kernel: bytes, modules: Sequence[str]) -> bool:
     if kernel[:4] != b"\x7fELF":
         return True  # what is packed in an image of a kind that nobody ships cannot be looked at; a boot will tell
     return all(name.encode() in kernel or name in modules for name in ("virtio_blk", "ext4"))
+
+
+def without_modules(kernel: Kernel) -> str:
+    """Return the note on a kernel that came without what disks need, naming the package that has it; empty if none is to be told."""
+    kind = kernel.source.partition(":")[0]
+    packages = {
+        "rpm": "kernel-modules-core (before RHEL 9.2 and Fedora 38: kernel-modules; of UEK: kernel-uek-modules-core or kernel-uek-modules)",
+        "deb": f"linux-modules-{kernel.release}",
+    }
+    if kind in packages and not kernel.has_disks:
+        return f"this kernel came without virtio_blk or ext4, which are in the package {packages[kind]}: name it in `modules:`"
+    return "this kernel came without its modules" if kernel.modules_disk is None else ""
 
 
 def _unfit(message: str, hint: str) -> NoVerdict:

@@ -50,7 +50,8 @@ def address(profile: Profile) -> str:
     source, _ = _split(profile)
     if not _is_local(source):
         return profile.kernel
-    return "|".join([profile.kernel, str(profile.root), profile.modules or "", profile.config or ""])
+    said = [profile.kernel, str(profile.root), "\n".join(profile.modules), profile.config or ""]
+    return "|".join([*said, *(["\n".join([*profile.sha256, *profile.keys])] if profile.sha256 or profile.keys else [])])
 
 
 def has_headers(name: str) -> bool:

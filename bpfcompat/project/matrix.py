@@ -16,6 +16,8 @@ from bpfcompat.project import document, schema
 from bpfcompat.project.document import Document, Location
 
 SHIPPED = Path(__file__).parents[1] / "matrices"
+_BESIDE = {"modules": ("path", "deb", "rpm"), "config": ("path",), "sha256": ("deb", "rpm"), "key": ("rpm",)}
+"""What may stand beside which kinds of kernels."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -63,13 +65,8 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
         kernels.refuse_foreign(row["kernel"])
     except BpfcompatError as error:
         raise BpfcompatError(f"{read.where((*here, 'kernel'))}: {error.message}", error.hint) from error
-    kind = row["kernel"].partition(":")[0]
-    for key, kinds in (("modules", ("path", "deb", "rpm")), ("config", ("path",))):
-        if key in row and kind not in kinds:
-            raise BpfcompatError(
-                f"{read.where((*here, key))}: `{key}` belongs to a kernel of {' or '.join(f'{name}:' for name in kinds)} only.",
-                "remove the line",
-            )
+    modules, sha256, keys = (_several(row.get(key, ())) for key in ("modules", "sha256", "key"))
+    _refuse_misplaced(row, 1 + len(modules), len(sha256), read, here)
     if row.get("headers") and not kernels.has_headers(row["kernel"]):
         raise BpfcompatError(
             f"{read.where((*here, 'headers'))}: `headers` belongs to a kernel of apt: only.",
@@ -82,12 +79,41 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
         )
     return Profile(
         id=row["id"], kernel=row["kernel"], required=row.get("required", True),
-        expects_failure=row.get("expect") == "fail", modules=row.get("modules"), config=row.get("config"),
+        expects_failure=row.get("expect") == "fail", modules=modules, config=row.get("config"), sha256=sha256, keys=keys,
         timeout=seconds(row["timeout"]) if "timeout" in row else None, memory=memory,
         cpus=row.get("cpus", 1), cmdline=" ".join(row.get("cmdline", "").split()), root=root,
         limits=row.get("limits"), headers=row.get("headers", False),
         guest_modules=tuple(row.get("guest", {}).get("modules", ())),
     )  # fmt: skip
+
+
+def _several(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _refuse_misplaced(row: dict[str, Any], packages: int, digests: int, read: Document, here: Location) -> None:
+    """Raise BpfcompatError for what stands beside a kernel of a kind that it means nothing to."""
+    kind = row["kernel"].partition(":")[0]
+    if "key" in row and kind == "deb":
+        raise BpfcompatError(
+            f"{read.where((*here, 'key'))}: Debian packages carry no signatures that a key could check.",
+            "write `sha256:` instead, or name a repository, whose index is signed",
+        )
+    for key, kinds in _BESIDE.items():
+        if key in row and kind not in kinds:
+            names = " or ".join(f"{name}:" for name in kinds)
+            raise BpfcompatError(
+                f"{read.where((*here, key))}: `{key}` belongs to a kernel of {names} only.", "remove the line"
+            )
+    if kind == "path" and packages > 2:
+        raise BpfcompatError(
+            f"{read.where((*here, 'modules'))}: the modules of a path: kernel are one folder.", "keep one of them"
+        )
+    if digests and digests != packages:
+        raise BpfcompatError(
+            f"{read.where((*here, 'sha256'))}: there are {packages} packages and {digests} digests.",
+            "write one for `kernel`, then one for each of `modules`, in their order",
+        )
 
 
 def lock_path(matrix: Matrix, root: Path) -> Path:

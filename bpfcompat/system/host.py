@@ -28,6 +28,9 @@ _PACKAGES = {
     "debugfs": dict.fromkeys(_INSTALL, "e2fsprogs"),
     "gcc": {"debian": "gcc libc6-dev", "fedora": "gcc glibc-static"},
     "bsdtar": {"debian": "libarchive-tools", "fedora": "bsdtar", "arch": "libarchive", "suse": "bsdtar", "darwin": "libarchive"},
+    "rpmkeys": dict.fromkeys(_INSTALL, "rpm"),
+    "gpg": {"debian": "gpg", "fedora": "gnupg2", "arch": "gnupg", "suse": "gpg2", "darwin": "gnupg"},
+    "dnf": {"debian": "dnf dnf-plugins-core"},
     "dpkg-deb": dict.fromkeys(_INSTALL, "dpkg"),
 }  # fmt: skip
 """The package of a program, by family, where it is not named like it."""

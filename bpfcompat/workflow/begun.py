@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpfcompat import verdict
+from bpfcompat.kernels import needs
 from bpfcompat.model import Job, Kernel, Outcome, Record
 from bpfcompat.system import host
 from bpfcompat.verdict import findings, hints
@@ -44,8 +45,8 @@ class Begun:
         """
         profile = self.job.profile
         kernel, chosen = machines.kernels.get(profile), machines.accelerator(profile)
-        if kernel and kernel.modules_disk is None:
-            outcome = replace(outcome, notes=(*outcome.notes, "this kernel came without its modules"))
+        if kernel and (note := needs.without_modules(kernel)):
+            outcome = replace(outcome, notes=(*outcome.notes, note))
         if kernel:
             outcome = _explained(outcome, kernel)
         return Record(

@@ -79,8 +79,8 @@ def test_a_debian_package(booted, deb, kernel, tmp_path):
 def test_a_kernel_in_two_packages(booted, root, kernel, tmp_path):
     debian_package(root, tmp_path, "linux-image-mine", "boot")
     debian_package(root, tmp_path, "linux-modules-mine", "lib")
-    holds(booted("deb:linux-image-mine_1_amd64.deb", modules="linux-modules-mine_1_amd64.deb"), kernel)
-    missing = booted("deb:linux-image-mine_1_amd64.deb", modules="nothing.deb")
+    holds(booted("deb:linux-image-mine_1_amd64.deb", modules=("linux-modules-mine_1_amd64.deb",)), kernel)
+    missing = booted("deb:linux-image-mine_1_amd64.deb", modules=("nothing.deb",))
     assert missing.verdict.classification is Classification.KERNEL_UNAVAILABLE
     assert "there is no file" in missing.verdict.reason
 
@@ -243,7 +243,7 @@ def test_a_module_that_is_added_anywhere_is_noticed(kernel, tmp_path):
     (tree / "kernel" / "drivers").mkdir(parents=True)
     for path in kernel.modules:
         shutil.copy(path, tree / "kernel" / "drivers" / path.name.partition("-")[2])
-    made = Profile("x", f"path:{kernel.image}", modules="modules", root=tmp_path)
+    made = Profile("x", f"path:{kernel.image}", modules=("modules",), root=tmp_path)
     first = kernels.fetch(made, tmp_path / "cache")
     assert kernels.pinned(made, tmp_path / "cache") == first
     (tree / "updates").mkdir()

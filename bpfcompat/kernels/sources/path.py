@@ -21,7 +21,8 @@ def fetch(asked: Asked) -> Fetched:
             f"there is no kernel image {path}.",
             f"build it, or correct the profile '{profile.id}'",
         )
-    folder, config = (profile.root / name if name else None for name in (profile.modules, profile.config))
+    modules_name = profile.modules[0] if profile.modules else None
+    folder, config = (profile.root / name if name else None for name in (modules_name, profile.config))
     for key, found in (("modules", folder), ("config", config)):
         if found and not found.exists():
             raise NoVerdict(

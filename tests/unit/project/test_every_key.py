@@ -48,6 +48,7 @@ GUEST = {"tools": ["./tool"], "rootfs": "tree", "modules": ["bridge"]}
 PROFILE = {
     "id": "b", "kernel": "path:other", "modules": "m", "config": "c", "required": False, "expect": "fail", "timeout": "5s",
     "memory": "1G", "cpus": 2, "cmdline": "quiet", "limits": "distribution", "headers": True, "guest": {"modules": ["bridge"]},
+    "sha256": "0" * 64, "key": "k.asc",
 }  # fmt: skip
 
 
@@ -129,7 +130,8 @@ def test_every_part_of_the_guest_changes_what_is_run(tmp_path, name):
 
 @pytest.mark.parametrize("name", PROFILE)
 def test_every_key_of_a_profile_changes_what_is_run(tmp_path, name):
-    row = {"id": "a", "kernel": "apt:x/linux-y" if name == "headers" else "path:k"}
+    kernels = {"headers": "apt:x/linux-y", "sha256": "rpm:k", "key": "rpm:k"}
+    row = {"id": "a", "kernel": kernels.get(name, "path:k")}
     assert loaded(tmp_path, f"command: x\nmatrix: {json.dumps([{**row, name: PROFILE[name]}])}\n") != loaded(
         tmp_path, f"command: x\nmatrix: {json.dumps([row])}\n"
     )

@@ -1,0 +1,142 @@
+"""Signatures of RPM packages: checked by the host's rpmkeys against a few chosen keys, in a key database of its own."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.model import Classification
+from bpfcompat.system import host, processes
+
+_SHA1_POLICY = """\
+[hash_algorithms]
+sha1.second_preimage_resistance = "always"
+sha224 = "always"
+sha256 = "always"
+sha384 = "always"
+sha512 = "always"
+default_disposition = "never"
+"""
+"""For rpm built with Sequoia, which refuses a key whose signature of itself is made with SHA-1. In such a signature nobody
+but the key's owner has chosen the text, so that collisions do not matter."""
+
+
+@dataclass(frozen=True)
+class _Key:
+    fingerprint: str
+    expires: int
+    """Seconds since 1970; 0 for never."""
+
+    @property
+    def has_expired(self) -> bool:
+        return 0 < self.expires < datetime.datetime.now(datetime.timezone.utc).timestamp()
+
+    def said(self) -> str:
+        day = datetime.datetime.fromtimestamp(self.expires, datetime.timezone.utc).date()
+        return f"the key {self.fingerprint[-16:]}, which expired on {day}"
+
+
+def check(packages: Sequence[Path], keys: Sequence[Path], folder: Path, *, sha1: bool = False) -> None:
+    """Raise NoVerdict unless every package is whole and signed by one of the keys that has not expired.
+
+    keys: files of OpenPGP public keys.
+    folder: to work in.
+    sha1: accept keys whose signatures of themselves are made with SHA-1.
+    """
+    try:
+        known = _imported(keys, folder, sha1)
+        for package in packages:
+            _check(package, known, folder, sha1)
+    except NoVerdict:
+        raise
+    except BpfcompatError as error:
+        raise _refused(error.message, error.hint) from error
+
+
+def _imported(keys: Sequence[Path], folder: Path, sha1: bool) -> list[_Key]:
+    """Make the database of those keys that have not expired, and return all that the files hold."""
+    ring = folder / "gpg"
+    ring.mkdir(mode=0o700)
+    gpg = [
+        host.program("gpg"),
+        "--homedir",
+        str(ring),
+        "--batch",
+        "--quiet",
+        "--no-autostart",
+        "--no-auto-check-trustdb",
+    ]
+    for file in keys:
+        if not file.is_file():
+            raise _refused(f"there is no key {file}.", "correct `key:`")
+        # gpg's status speaks of each key in a file; one that this gpg cannot read is none that signs for us.
+        processes.run([*gpg, "--import", str(file)])
+    listed = processes.run([*gpg, "--list-keys", "--with-colons", "--fixed-list-mode"]).stdout.decode(errors="replace")
+    found = [
+        _Key(fingerprint, int(expires or 0))
+        for expires, fingerprint in re.findall(
+            r"^pub:(?:[^:]*:){5}(\d*):.*\n(?:(?!pub:|fpr:).*\n)*fpr:(?:[^:]*:){8}([0-9A-F]+):", listed, re.MULTILINE
+        )
+    ]
+    usable = [key for key in found if not key.has_expired]
+    names = ", ".join(path.name for path in keys)
+    if not usable:
+        why = f"{names} holds only {found[0].said()}" if found else f"{names} holds no OpenPGP key"
+        raise _refused(f"{why}.", "name a file of the keys that are in use now with `key:`")
+    for key in usable:
+        armored = folder / f"{key.fingerprint}.asc"
+        armored.write_bytes(processes.check([*gpg, "--armor", "--export", key.fingerprint], doing="reading a key"))
+        processes.check(
+            [*_rpmkeys(folder), "--import", str(armored)],
+            doing=f"importing the key {key.fingerprint[-16:]} of {names}",
+            env=_environment(folder, sha1),
+        )
+    return found
+
+
+def _rpmkeys(folder: Path) -> list[str]:
+    # Without _pkgverify_level an unsigned package passes: its digests are right.
+    return [host.program("rpmkeys"), "--define", "_pkgverify_level all", "--dbpath", str(folder / "rpmdb")]
+
+
+def _environment(folder: Path, sha1: bool) -> dict[str, str]:
+    plain = {**os.environ, "LC_ALL": "C"}
+    if not sha1:
+        return plain
+    policy = folder / "policy.toml"
+    policy.write_text(_SHA1_POLICY)
+    return {**plain, "RPM_SEQUOIA_CRYPTO_POLICY": str(policy)}
+
+
+def _check(package: Path, known: Sequence[_Key], folder: Path, sha1: bool) -> None:
+    result = processes.run([*_rpmkeys(folder), "-Kv", str(package)], env=_environment(folder, sha1))
+    if result.returncode == 0:
+        return
+    said = result.stdout.decode(errors="replace")
+    signer = re.search(r"Signature, key ID ([0-9a-f]+): NOKEY", said)
+    bad = re.search(r"^\s*(.*(?:digest|Signature).*: BAD.*)$", said, re.MULTILINE)
+    expired = next((key for key in known if signer and key.fingerprint.lower().endswith(signer[1])), None)
+    if bad:
+        why = f"is damaged or was changed: {bad[1]}"
+    elif expired:
+        why = f"is signed by {expired.said()}"
+    elif signer:
+        why = (
+            f"is signed by the key {signer[1]}, which is not one of {', '.join(key.fingerprint[-16:] for key in known)}"
+        )
+    elif "Signature, key ID" not in said:
+        why = "is not signed"
+    else:
+        why = f"is not accepted: {' '.join((said or result.stderr.decode(errors='replace')).split())}"
+    raise _refused(
+        f"the package {package.name} {why}.", "fetch it from the vendor's own server; nothing of it was kept"
+    )
+
+
+def _refused(message: str, hint: str = "") -> NoVerdict:
+    return NoVerdict(Classification.KERNEL_UNAVAILABLE, message, hint)
