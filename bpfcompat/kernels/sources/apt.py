@@ -9,29 +9,25 @@ from __future__ import annotations
 import fnmatch
 import re
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import kit
-from bpfcompat.kernels import tree, unpack
+from bpfcompat.kernels import aptget, tree, unpack
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
 from bpfcompat.model import Classification
-from bpfcompat.system import atomic, debian, processes
+from bpfcompat.system import debian, processes
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_INDEX_SECONDS = 600  # profiles of one suite in one run read the same index
 _WITHOUT_SECURITY = {"sid", "unstable", "experimental"}
-_SHELL_BYTES = 65536  # a package below this only depends on others: meta-packages, and linux-image from 6.19 on
 _NAME = re.compile(
     r"(?P<suite>[a-z][a-z0-9.-]*)/(?P<package>linux-[A-Za-z0-9.+~*_-]+)(?:=(?P<version>[A-Za-z0-9.+~:-]+))?"
 )
 _KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules|base)(-unsigned)?-")
 """From 6.19 on the configuration and the list of what is built in are in linux-base-RELEASE."""
 _HEADER_PACKAGE = re.compile(r"linux-(headers|kbuild)-")
-_DEPENDS = re.compile(r"\s*([^ |(]+)(?: \(= ([^)]+)\))?")
 
 
 def fetch(asked: Asked) -> Fetched:
@@ -47,7 +43,7 @@ def fetch(asked: Asked) -> Fetched:
     try:
         options = _update(suite, asked.cache)
         packages, version = _closure(options, _newest(options, suite, wanted), suite, exact)
-        _download(options, packages, asked.folder)
+        aptget.download(options, packages, asked.folder)
     except NoVerdict:
         raise
     except BpfcompatError as error:
@@ -55,16 +51,6 @@ def fetch(asked: Asked) -> Fetched:
     for archive in asked.folder.glob("*.deb"):
         unpack.package(archive, target)
     return tree.find(target, asked.profile.kernel, version)
-
-
-def _download(options: list[str], packages: dict[str, str], folder: Path) -> None:
-    names = [f"{name}={number}" for name, number in packages.items()]
-    processes.check(
-        ["apt-get", *options, "download", *names],
-        doing=f"downloading {' '.join(names)}",
-        hint="check the network; where the mirror lists a package that it does not have, name another version",
-        cwd=folder,
-    )
 
 
 def headers(asked: Asked, release: str, version: str) -> Path:
@@ -80,7 +66,7 @@ def headers(asked: Asked, release: str, version: str) -> Path:
     try:
         options = _update(suite, asked.cache)
         packages = _headers_closure(options, suite, wanted, version.rpartition(" ")[2])
-        _download(options, packages, target)
+        aptget.download(options, packages, target)
     except NoVerdict:
         raise
     except BpfcompatError as error:
@@ -98,17 +84,17 @@ def _headers_closure(options: list[str], suite: str, package: str, version: str)
         name, wanted = queue.pop()
         if name in found:
             continue
-        fields = _shown(options, f"{name}={wanted}" if wanted else name)
+        fields = aptget.shown(options, f"{name}={wanted}" if wanted else name)
         if "Version" not in fields:
             raise _missing_headers(options, suite, package, version)
         found[name] = fields["Version"]
-        depends = (_DEPENDS.match(part) for part in fields.get("Depends", "").split(","))
+        depends = (aptget.DEPENDS.match(part) for part in fields.get("Depends", "").split(","))
         queue += [(part[1], part[2] or "") for part in depends if part and _HEADER_PACKAGE.match(part[1])]
     return found
 
 
 def _missing_headers(options: list[str], suite: str, package: str, version: str) -> NoVerdict:
-    now = _shown(options, package).get("Version")
+    now = aptget.shown(options, package).get("Version")
     return _unavailable(
         f"{suite} has {package} {version} no more, but {now}." if now else f"{suite} has no package {package}.",
         "`bpfcompat kernels update` takes the newest kernel of each profile, whose headers are there",
@@ -188,40 +174,34 @@ def _parsed(rest: str) -> tuple[str, str, str]:
     return parts["suite"], parts["package"], parts["version"] or ""
 
 
+def _closure(options: list[str], package: str, suite: str, exact: str) -> tuple[dict[str, str], str]:
+    """Return the kernel packages behind `package` with their versions, and the version of the image; raises NoVerdict."""
+    found = aptget.closure(options, package, exact, _KERNEL_PACKAGE)
+    if found is None:
+        raise _missing(options, package, suite, exact)
+    image = next((name for name in found if re.match(r"linux-(binary|image)-", name)), None)
+    if image is None:
+        raise _unavailable(f"{package} of {suite} brings no kernel image.", "name a linux-image package")
+    return found, f"{image} {found[image]}"
+
+
 def _unavailable(message: str, hint: str = "") -> NoVerdict:
     return NoVerdict(Classification.KERNEL_UNAVAILABLE, message, hint)
 
 
 def _update(suite: str, cache: Path) -> list[str]:
     """Bring the suite's package index up to date and return the options that make apt use it and nothing else."""
-    state = cache / "apt" / suite
-    (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    (state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    settings = {
-        "Dir::Etc::sourcelist": state / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::State": state, "Dir::State::lists": state / "lists", "Dir::State::status": "/dev/null", "Dir::Cache": state / "cache",
-        "Acquire::Languages": "none", "Acquire::Retries": 3,
-        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
-        # apt's own download user cannot enter a private cache folder; signatures are checked all the same.
-        "APT::Sandbox::User": "root",
-    }  # fmt: skip
-    options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
-    stamp = state / "updated"
-    with atomic.locked(state / "lock"):
-        if not stamp.exists() or time.time() - stamp.stat().st_mtime > _INDEX_SECONDS:
-            trusted = keyring(cache)
-            main, security = debian.mirrors()
-            lines = [f"deb [signed-by={trusted}] {main} {suite} main"]
-            if suite not in _WITHOUT_SECURITY and not suite.endswith("-backports"):
-                lines.append(f"deb [signed-by={trusted}] {security} {suite}-security main")
-            atomic.write(state / "sources.list", "\n".join([*lines, ""]).encode())
-            processes.check(
-                ["apt-get", *options, "update", "-qq", "--error-on=any"],
-                doing=f"reading the package index of {suite}",
-                hint=f"check the network, and that your Debian mirror has the suite {suite}",
-            )
-            atomic.write(stamp, b"")
-    return options
+
+    def lines() -> list[str]:
+        trusted = keyring(cache)
+        main, security = debian.mirrors()
+        found = [f"deb [signed-by={trusted}] {main} {suite} main"]
+        if suite not in _WITHOUT_SECURITY and not suite.endswith("-backports"):
+            found.append(f"deb [signed-by={trusted}] {security} {suite}-security main")
+        return found
+
+    hint = f"check the network, and that your Debian mirror has the suite {suite}"
+    return aptget.updated(cache / "apt" / suite, lines, suite, hint)
 
 
 def keyring(cache: Path) -> Path:
@@ -256,44 +236,8 @@ def _by_version(name: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", name)]
 
 
-def _closure(options: list[str], package: str, suite: str, exact: str) -> tuple[dict[str, str], str]:
-    """Return the kernel packages behind `package` with their versions, and the version of the image.
-
-    Meta-packages depend on the real one; from 6.19 on that is an empty shell over linux-binary and linux-modules.
-
-    exact: the version that `package` must have; empty for the newest.
-    """
-    found: dict[str, str] = {}
-    shells: set[str] = set()
-    queue = [(package, exact)]
-    while queue:
-        name, wanted = queue.pop()
-        if name in found or name in shells:
-            continue
-        fields = _shown(options, f"{name}={wanted}" if wanted else name)
-        if "Version" not in fields:
-            if name == package:
-                raise _missing(options, package, suite, exact)
-            continue  # the archive drops old modules before it drops their image; such a kernel comes without modules
-        if int(fields.get("Size", 0)) > _SHELL_BYTES:
-            found[name] = fields["Version"]
-        else:
-            shells.add(name)
-        depends = (_DEPENDS.match(part) for part in fields.get("Depends", "").split(","))
-        queue += [(part[1], part[2] or "") for part in depends if part and _KERNEL_PACKAGE.match(part[1])]
-    image = next((name for name in found if re.match(r"linux-(binary|image)-", name)), None)
-    if image is None:
-        raise _unavailable(f"{package} of {suite} brings no kernel image.", "name a linux-image package")
-    return found, f"{image} {found[image]}"
-
-
-def _shown(options: list[str], name: str) -> dict[str, str]:
-    shown = processes.run(["apt-cache", *options, "show", "--no-all-versions", name]).stdout.decode(errors="replace")
-    return dict(re.findall(r"^(Version|Depends|Size): (.*)$", shown, re.MULTILINE))
-
-
 def _missing(options: list[str], package: str, suite: str, exact: str) -> NoVerdict:
-    now = _shown(options, package).get("Version") if exact else None
+    now = aptget.shown(options, package).get("Version") if exact else None
     if now:
         return _unavailable(
             f"{suite} has {package} {exact} no more, but {now}.", f"name what there is: apt:{suite}/{package}={now}"
