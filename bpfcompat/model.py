@@ -39,6 +39,7 @@ class Classification(str, Enum):
     UNKNOWN = "UNKNOWN"
     LOADER_NOT_RUNNABLE = "LOADER_NOT_RUNNABLE"
     KERNEL_PANIC = "KERNEL_PANIC"
+    KERNEL_TAINTED = "KERNEL_TAINTED"
     COMMAND_TIMEOUT = "COMMAND_TIMEOUT"
     GUEST_LOST = "GUEST_LOST"
     FLAKY = "FLAKY"
@@ -68,6 +69,8 @@ class Expectation:
     stderr: str | None = None
     not_stdout: str | None = None
     not_stderr: str | None = None
+    kernel: str | None = None
+    """clean: nothing taints the kernel meanwhile; None: that is told, and decides nothing."""
 
 
 @dataclass(frozen=True)
@@ -269,6 +272,16 @@ class Observed:
 
 
 @dataclass(frozen=True)
+class Taint:
+    """What had tainted a guest's kernel (/proc/sys/kernel/tainted), bit by bit."""
+
+    before: int
+    """When the command began."""
+    after: int
+    """When it ended."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What happened to one job, raw."""
 
@@ -284,6 +297,10 @@ class Outcome:
     max_rss_kib: int | None = None
     out_of_memory: str | None = None
     """What the kernel killed for want of memory, by its log."""
+    taint: Taint | None = None
+    """None if the kernel does not tell it, or did not come to."""
+    splat: str = ""
+    """What the kernel said about what tainted it first; empty if nothing did, or it said nothing."""
     stdout: Stream = Stream()
     stderr: Stream = Stream()
     kernel_log: str = ""

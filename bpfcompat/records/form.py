@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bpfcompat.model import Classification, Observed, Outcome, OutcomeKind, Record, Status, Stream, Verdict
+from bpfcompat.model import Classification, Observed, Outcome, OutcomeKind, Record, Status, Stream, Taint, Verdict
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What comes of reading a file that is gone, torn or foreign."""
@@ -21,7 +21,7 @@ def plain(record: Record) -> dict[str, Any]:
 def record(value: dict[str, Any]) -> Record:
     """Return the record that plain data describes; raises one of UNREADABLE for what describes none."""
     verdict, outcome = value["verdict"], value["outcome"]
-    observed = outcome["observed"]
+    observed, taint = outcome["observed"], outcome.get("taint")
     return Record(
         **{
             **value,
@@ -34,6 +34,7 @@ def record(value: dict[str, Any]) -> Record:
                     "kind": OutcomeKind(outcome["kind"]),
                     "classification": _classification(outcome),
                     "observed": Observed(**observed) if observed else None,
+                    "taint": Taint(**taint) if taint else None,
                     "stdout": Stream(**outcome["stdout"]),
                     "stderr": Stream(**outcome["stderr"]),
                     "mismatches": tuple(outcome["mismatches"]),

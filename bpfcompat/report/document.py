@@ -8,7 +8,7 @@ from typing import Any
 from bpfcompat.model import VERSION, Outcome, OutcomeKind, Record, Run, Shipped, Stream, Target
 from bpfcompat.report import artifact, gate, identity
 from bpfcompat.system import digest
-from bpfcompat.verdict import hints
+from bpfcompat.verdict import hints, taint
 
 
 def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None) -> dict[str, Any]:
@@ -82,6 +82,7 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "check": target.job.check.name if len(run.project.checks) > 1 else None,
         "imported_from": record.imported_from or None,
         "kernel_log_tail": record.outcome.kernel_log or None,
+        "kernel_taint": _taint(record.outcome),
     }
     return {
         "profile_id": profile.id,
@@ -118,6 +119,13 @@ def _observed(outcome: Outcome, declared: dict[str, str]) -> dict[str, str]:
         "kernel": seen.release,
         "arch": seen.machine,
     }
+
+
+def _taint(outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.taint is None:
+        return None
+    told = {"before": outcome.taint.before, "after": outcome.taint.after, "flags": taint.flags(outcome.taint)}
+    return {**told, **({"splat": outcome.splat} if outcome.splat else {})}
 
 
 def _functional(target: Target, redact: bool) -> dict[str, Any]:

@@ -56,10 +56,16 @@ def _case(suite: ET.Element, row: Row, name: str) -> None:
             told.set("type", row.classification)
             hints = [f"hint: {hint}" for hint in row.hints]
             kernel = ["the kernel log:", row.tails["console"]] if row.tails["console"] else []
-            told.text = plain("\n".join([row.reason, *hints, *row.notes, *kernel]))
-    for stream, tag in (("stdout", "system-out"), ("stderr", "system-err")):
-        if row.tails[stream]:
-            ET.SubElement(case, tag).text = plain(row.tails[stream])
+            told.text = plain("\n".join([row.reason, *hints, *row.notes, *_splat(row), *kernel]))
+    # A test case that passed has no other place for what there is to say of it.
+    beside = [] if element else [*(f"note: {note}" for note in row.notes), *_splat(row)]
+    for text, tag in ((row.tails["stdout"], "system-out"), ("\n".join([row.tails["stderr"], *beside]), "system-err")):
+        if text.strip():
+            ET.SubElement(case, tag).text = plain(text)
+
+
+def _splat(row: Row) -> list[str]:
+    return ["the kernel said:", row.splat] if row.splat else []
 
 
 def _why_skipped(row: Row) -> str:

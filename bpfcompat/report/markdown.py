@@ -34,10 +34,10 @@ def render(report: Report) -> str:
     """Return a report as GitHub's Markdown: the grid, then what stands behind each failure, as much as fits."""
     rows = _grid(report) if len(report.checks) > 1 else _rows(report)
     parts = [f"**bpfcompat**: {escape(report.sentence)}", _fitting(rows)]
-    parts += [f"> {escape(note)}" for note in report.notes[:20]]
+    parts += [f"> {escape(note)}" for note in (*report.notes, *report.notes_of_passes())[:20]]
     room, left_out = CHARACTERS_AT_MOST - sum(len(part) + 2 for part in parts) - 200, 0
     for row in report.rows:
-        if row.status is Status.PASS:
+        if row.status is Status.PASS and not row.splat:
             continue
         details = _details(row)
         if len(details) + 2 > room:
@@ -92,11 +92,15 @@ def _grid(report: Report) -> list[str]:
 
 
 def _details(row: Row) -> str:
-    heading = f"<summary>{_word(row)} {escape(row.name)}: {escape(row.classification or row.label)}</summary>"
-    lines = ["<details>", heading, "", escape(row.reason)]
+    what = row.classification or ("" if row.status is Status.PASS else row.label)
+    heading = f"<summary>{_word(row)} {escape(row.name)}{': ' if what else ''}{escape(what)}</summary>"
+    lines = ["<details>", heading, *(["", escape(row.reason)] if row.reason else [])]
     if points := [*(f"hint: {hint}" for hint in row.hints), *(note for note in row.notes if "\n" not in note)]:
         lines += ["", *(f"- {escape(point)}" for point in points)]
-    for what, text in (("stderr", row.tails["stderr"]), ("the kernel log", row.kernel_log)):
+    if row.splat:
+        lines += ["", "what the kernel said:", "", block(row.splat)]
+    tails = (("stderr", row.tails["stderr"]), ("the kernel log", row.kernel_log))
+    for what, text in tails if row.status is not Status.PASS else ():
         if text:
             lines += ["", f"last lines of {what}:", "", block(last_lines(text, _TAIL_LINES))]
     return "\n".join([*lines, "", "</details>"])

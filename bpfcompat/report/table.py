@@ -13,6 +13,7 @@ from bpfcompat.report.view import Report, Row
 
 _TAIL_LINES = 10
 _NOTES_AT_MOST = 10
+_SPLAT_LINES = 12
 _COLOURS = {"pass": "32", "fail": "31", "infra_error": "33", "xfail": "33", "xpass": "33"}
 
 
@@ -31,7 +32,8 @@ def render(report: Report, now: datetime.datetime, colour: bool = False) -> str:
     grid = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=("left",) * len(headers))
     blocks = _blocks([row for row in report.rows if row.status is not Status.PASS])
     notes = [
-        *_notes([row for row in report.rows if row.status is Status.PASS]),
+        *_notes(report),
+        *_splats([row for row in report.rows if row.status is Status.PASS]),
         *(f"note: {note}" for note in report.notes),
     ]
     return "\n".join([grid, "", *(block for block in blocks if block), *notes, report.sentence])
@@ -102,18 +104,22 @@ def _evidence(rows: list[Row]) -> str:
     return f"  evidence: {folders[0]}{more}\n"
 
 
-def _notes(rows: list[Row]) -> list[str]:
-    """Return the notes of rows that passed; the same one of several rows is told once."""
-    alike: dict[str, list[str]] = {}
-    for row in rows:
-        for note in row.notes:
-            alike.setdefault(note, []).append(row.name)
-    told = [
-        f"note: {plain(note)} ({', '.join(names[:8])}{' and more' if len(names) > 8 else ''})"
-        for note, names in alike.items()
-    ]
+def _notes(report: Report) -> list[str]:
+    """Return the notes of rows that passed."""
+    told = [f"note: {plain(note)}" for note in report.notes_of_passes()]
     more = len(told) - _NOTES_AT_MOST
     return [*told[:_NOTES_AT_MOST], *([f"note: report.json has {more} more notes."] if more > 0 else [])]
+
+
+def _splats(rows: list[Row]) -> list[str]:
+    """Return what kernels said on which a command passed and tainted them all the same."""
+    return [f"{row.name}: the kernel said:\n" + "\n".join(_splat(row, "  ")) for row in rows if row.splat]
+
+
+def _splat(row: Row, indent: str) -> list[str]:
+    lines = row.splat.splitlines()
+    more = [f"[{len(lines) - _SPLAT_LINES} more lines]"] if len(lines) > _SPLAT_LINES else []
+    return [f"{indent}{plain(text)}" for text in (*lines[:_SPLAT_LINES], *more)]
 
 
 def _kernel_log(row: Row) -> str:
@@ -127,6 +133,8 @@ def _details(row: Row) -> str:
         lines += [f"  {text}" for text in row.reason.splitlines()]
     lines += [f"  hint: {hint}" for hint in row.hints]
     lines += [f"  note: {note}" for note in row.notes if "\n" not in note]
+    if row.splat:
+        lines += ["  the kernel said:", *_splat(row, "    ")]
     # What a command that never ended said last is all that it tells, wherever it said it.
     stdout = row.tails["stdout"] if row.classification == Classification.COMMAND_TIMEOUT.value else ""
     for what, text in (("stdout", stdout), ("stderr", row.tails["stderr"]), ("the kernel log", _kernel_log(row))):

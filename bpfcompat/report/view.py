@@ -61,6 +61,8 @@ class Row:
     """The last 4,096 bytes of stdout, stderr and, by the name of console, of what the kernel said."""
     logs: dict[str, str]
     """Paths by the same names; empty if nothing booted."""
+    splat: str
+    """What the kernel said about what tainted it; empty if nothing did."""
     qemu_command: str
     key: str
     programs: tuple[Program, ...]
@@ -113,6 +115,16 @@ class Report:
     def checks(self) -> tuple[str, ...]:
         """The names of the checks, in order; one empty name where there is only one check."""
         return tuple(dict.fromkeys(row.check for row in self.rows))
+
+    def notes_of_passes(self) -> list[str]:
+        """Return the notes of rows that passed; the same one of several rows is told once, with their names."""
+        alike: dict[str, list[str]] = {}
+        for row in self.rows:
+            for note in row.notes if row.status is Status.PASS else ():
+                alike.setdefault(note, []).append(row.name)
+        return [
+            f"{note} ({', '.join(names[:8])}{' and more' if len(names) > 8 else ''})" for note, names in alike.items()
+        ]
 
     def by_profile(self) -> dict[str, dict[str, Row]]:
         """Return the rows as a grid: profile -> check -> row, in the order of the matrix."""
@@ -184,6 +196,7 @@ def _row(target: dict[str, Any]) -> Row:
             "console": target.get("kernel_log_tail", ""),
         },
         logs={name: target[f"{name}_log"] for name in STREAMS if f"{name}_log" in target},
+        splat=target.get("kernel_taint", {}).get("splat", ""),
         qemu_command=target["qemu_command"],
         key=target["key"],
         programs=tuple(_program(one) for one in target.get("programs", ())),

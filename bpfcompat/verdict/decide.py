@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Verdict
 from bpfcompat.validation import Validation
-from bpfcompat.verdict import findings
+from bpfcompat.verdict import findings, taint
 
 _AFTER_BEGIN = {
     OutcomeKind.PANIC: Classification.KERNEL_PANIC,
@@ -38,9 +38,14 @@ def decide(outcome: Outcome, expect: Expectation, validation: Validation | None 
     killed_by = _signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
     exit_code = 128 + os.WTERMSIG(status) if killed_by else os.WEXITSTATUS(status)
     core = os.WIFSIGNALED(status) and os.WCOREDUMP(status)
-    if exit_code == expect.exit and not outcome.mismatches:
+    classification = Classification.COMMAND_VALIDATION_FAILURE
+    tainted = taint.sentence(outcome.taint) if expect.kernel == "clean" else ""
+    as_expected = exit_code == expect.exit and not outcome.mismatches
+    if as_expected and not tainted:
         return Verdict(Status.PASS, exit_code=exit_code, signal=killed_by, core_dumped=core)
-    if exit_code == expect.exit:
+    if as_expected:
+        classification, reason = Classification.KERNEL_TAINTED, f"The command did what is expected, but {tainted}."
+    elif exit_code == expect.exit:
         reason = " ".join(outcome.mismatches)
     elif killed_by:
         reason = f"Command was killed by {killed_by} (expected exit {expect.exit}) on this kernel."
@@ -48,9 +53,7 @@ def decide(outcome: Outcome, expect: Expectation, validation: Validation | None 
         reason = f"Command exited {exit_code} (expected {expect.exit}) on this kernel."
     if outcome.out_of_memory is not None:
         reason += f" The guest ran out of memory, and its kernel killed '{outcome.out_of_memory}'."
-    return Verdict(
-        Status.FAIL, Classification.COMMAND_VALIDATION_FAILURE, reason, "command", exit_code, killed_by, core
-    )
+    return Verdict(Status.FAIL, classification, reason, "command", exit_code, killed_by, core)
 
 
 def _signal_name(number: int) -> str:

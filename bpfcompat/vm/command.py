@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from bpfcompat.guest import STREAM_KEPT
-from bpfcompat.model import Classification, Outcome, OutcomeKind, Stream
+from bpfcompat.model import Classification, Outcome, OutcomeKind, Stream, Taint
 from bpfcompat.system import processes
 from bpfcompat.vm.console import ConnectionEnded, Line, Streams
 from bpfcompat.vm.emulator import Emulator
@@ -29,6 +29,7 @@ class Command:
         self._pulse = pulse
         self._nonce = nonce
         self._folder = emulator.folder
+        self._taint: Taint | None = None
 
     def finish(self, seconds: float) -> Outcome:
         """Wait for the command's end and return what happened; the evidence is complete when this returns.
@@ -53,15 +54,23 @@ class Command:
                     continue
                 if line.kind == "ENDED":
                     deadline = time.monotonic() + _DRAIN_SECONDS
-                elif line.kind == "PONG":
-                    self._pulse.answered()
                 elif line.kind == "END":
                     return self._ended(line)
+                else:
+                    self._take(line)
         except TimeoutError:
             self._dump_tasks()
             return self._without_end(OutcomeKind.TIMEOUT, f"The command was still running after {seconds:g} s.")
         except ConnectionEnded:
             return self._lost()
+
+    def _take(self, line: Line) -> None:
+        """Take what the guest tells beside the command's end."""
+        if line.kind == "PONG":
+            self._pulse.answered()
+        elif line.kind == "TAINT":
+            before, after = (int(text) for text in line.fields)
+            self._taint = Taint(before, after) if before >= 0 and after >= 0 else None
 
     def _ended(self, line: Line) -> Outcome:
         status, nanoseconds, _, _, rss, out, out_sent, err, err_sent, drained = (int(text) for text in line.fields)
@@ -80,6 +89,7 @@ class Command:
             notes.append("a process that could not be killed held the output open; its later output is lost")
         return Outcome(
             OutcomeKind.ENDED, wait_status=status, command_seconds=nanoseconds / 1e9, max_rss_kib=rss, notes=tuple(notes),
+            taint=self._taint,
             stdout=_stream(self._folder / "stdout.log", out, out_sent), stderr=_stream(self._folder / "stderr.log", err, err_sent),
         )  # fmt: skip
 
@@ -100,7 +110,7 @@ class Command:
         self._stop()
         received = [self._streams.received(name) for name in ("stdout", "stderr")]
         return Outcome(
-            kind, reason,
+            kind, reason, taint=self._taint,
             stdout=_stream(self._folder / "stdout.log", received[0], received[0]),
             stderr=_stream(self._folder / "stderr.log", received[1], received[1]),
         )  # fmt: skip
@@ -126,7 +136,8 @@ class Command:
         deadline = time.monotonic() + 1.0
         with contextlib.suppress(TimeoutError):
             while (line := self._control.next_line(deadline)).kind != kind or line.nonce != self._nonce:
-                pass
+                if line.nonce == self._nonce:
+                    self._take(line)
             return True
         return False
 

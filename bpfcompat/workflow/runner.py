@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from dataclasses import dataclass, replace
@@ -18,6 +17,10 @@ from bpfcompat.vm import Machine, bootimage, machine
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""
+
+
+_CONSOLE_BYTES = 1 << 20
+"""How far into a command's time a kernel's complaint is looked for."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
             outcome = replace(outcome, out_of_memory=_killed_for_memory(folder))
     except NoVerdict as error:
         outcome = error.outcome()
-    outcome = replace(outcome, kernel_log=_kernel_log(folder, console_before))
+    outcome = _with_kernels_word(outcome, request.check, folder, console_before)
     return Result(outcome, line, began, warm=image is not None)
 
 
@@ -199,13 +202,35 @@ def _examined(validation: Validation, outcome: Outcome, folder: Path) -> Outcome
     return replace(outcome, findings=found, notes=(*outcome.notes, *findings.notes(found, validation)))
 
 
+def _with_kernels_word(outcome: Outcome, check: Check, folder: Path, console_before: int) -> Outcome:
+    """Return an outcome with what its kernel said of it, and without a verdict where it had to say something and did not."""
+    outcome = replace(outcome, kernel_log=_kernel_log(folder, console_before))
+    if tainted := verdict.taint.sentence(outcome.taint):
+        said = _console(folder, console_before, _CONSOLE_BYTES)
+        outcome = replace(outcome, splat=verdict.taint.splat(outcome.taint, said), notes=(*outcome.notes, tainted))
+    if check.expect.kernel and outcome.kind is OutcomeKind.ENDED and outcome.taint is None:
+        reason = "This kernel does not tell what taints it (/proc/sys/kernel/tainted), which `expect: {kernel: clean}` is about."
+        return replace(
+            outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.KERNEL_UNAVAILABLE, reason=reason
+        )
+    return outcome
+
+
 def _kernel_log(folder: Path, since: int) -> str:
     """Return the last of what the console showed after its first `since` bytes."""
     try:
+        end = (folder / "console.log").stat().st_size
+    except OSError:
+        return ""
+    return _console(folder, max(since, end - machine.TAIL_BYTES), machine.TAIL_BYTES).strip()
+
+
+def _console(folder: Path, since: int, most: int) -> str:
+    """Return what the console showed after its first `since` bytes, at most so many bytes of it."""
+    try:
         with (folder / "console.log").open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            log.seek(max(since, end - machine.TAIL_BYTES))
-            return log.read().decode(errors="replace").replace("\r\n", "\n").strip()
+            log.seek(since)
+            return log.read(most).decode(errors="replace").replace("\r\n", "\n")
     except OSError:
         return ""
 

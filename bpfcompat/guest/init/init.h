@@ -36,7 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PROTOCOL "4"
+#define PROTOCOL "5"
 #define WINDOW 2048
 #define JOB_LIMIT (512 * 1024)
 #define NONCE_SIZE 33

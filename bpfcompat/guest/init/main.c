@@ -8,6 +8,7 @@
  *     BPFCOMPAT <version> READY 0 <release> <crc>
  *     BPFCOMPAT <version> BEGIN <nonce> <release> <machine> <kernel version> <crc>
  *     BPFCOMPAT <version> ENDED <nonce> <crc>                  the command has ended, but its streams are still on their way
+ *     BPFCOMPAT <version> TAINT <nonce> <before the command> <now> <crc>      /proc/sys/kernel/tainted, before END and DUMPED
  *     BPFCOMPAT <version> END   <nonce> <wait status> <ns> <utime us> <stime us> <max rss KiB> <out> <out sent> <err> <err sent> <drained> <crc>
  *     BPFCOMPAT <version> FAIL  <nonce> <what could not be done> <crc>
  * The host sends "JOB <nonce> <length> <crc>\n" and then <length> bytes of NUL-terminated key, value pairs, in windows
@@ -25,6 +26,7 @@
 #include "disks.c"
 #include "command.c"
 #include "streams.c"
+#include "taint.c"
 #include "run.c"
 
 int main(void)

@@ -43,7 +43,7 @@ CHECK_ALONE = {**CHECK, "guest": "guest: {modules: [bridge]}"}
 NEEDS = {"bundle_libs": "binary: loader", "manifest": "artifact: x.bpf.o", "validation_mode": "artifact: x.bpf.o"}
 """What has to stand beside a key."""
 OF_OBJECTS = ("manifest", "validation_mode")
-EXPECT = {"exit": 3, "stdout": "x", "stderr": "x", "not_stdout": "x", "not_stderr": "x"}
+EXPECT = {"exit": 3, "stdout": "x", "stderr": "x", "not_stdout": "x", "not_stderr": "x", "kernel": "clean"}
 GUEST = {"tools": ["./tool"], "rootfs": "tree", "modules": ["bridge"]}
 PROFILE = {
     "id": "b", "kernel": "path:other", "modules": "m", "config": "c", "required": False, "expect": "fail", "timeout": "5s",
