@@ -38,6 +38,10 @@ class Classification(str, Enum):
     FUNCTIONAL_TEST_FAILURE = "FUNCTIONAL_TEST_FAILURE"
     UNKNOWN = "UNKNOWN"
     LOADER_NOT_RUNNABLE = "LOADER_NOT_RUNNABLE"
+    READY_NOT_SEEN = "READY_NOT_SEEN"
+    ENDED_BEFORE_READY = "ENDED_BEFORE_READY"
+    ENDED_BEFORE_SIGNAL = "ENDED_BEFORE_SIGNAL"
+    IGNORED_SIGNAL = "IGNORED_SIGNAL"
     KERNEL_PANIC = "KERNEL_PANIC"
     KERNEL_TAINTED = "KERNEL_TAINTED"
     COMMAND_TIMEOUT = "COMMAND_TIMEOUT"
@@ -71,6 +75,27 @@ class Expectation:
     not_stderr: str | None = None
     kernel: str | None = None
     """clean: nothing taints the kernel meanwhile; None: that is told, and decides nothing."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """How a command that does not end by itself shows that it is ready, and how it is ended then."""
+
+    stream: str | None = None
+    """stdout or stderr, if the sign stands there; else it is a file, or sd_notify's READY=1."""
+    pattern: str = ""
+    """A regular expression, searched in the stream."""
+    file: str | None = None
+    """In the guest; relative to the working directory, or absolute."""
+    within: float = 20.0
+    """Seconds in which the sign must come."""
+    signal: str = "INT"
+    meanwhile: str | None = None
+    """A command that runs once it is ready, and before it gets the signal."""
+
+    def longest(self, seconds: float) -> float:
+        """Return how long it may all take where each step may take so many seconds."""
+        return self.within + seconds * (2 if self.meanwhile else 1)
 
 
 @dataclass(frozen=True)
@@ -137,8 +162,10 @@ class Check:
     expect: Expectation = Expectation()
     limits: str = "generous"
     """As the profile, or else the project says; set when a job is run."""
+    ready: Ready | None = None
+    """The command does not end by itself."""
     timeout: float = 60.0
-    """Seconds for the command, boot not counted."""
+    """Seconds for the command, boot not counted; of one that does not end by itself, for what comes once it is ready."""
     validation: Validation | None = None
     """The artifact is tried by the validator."""
     guest_modules: tuple[str, ...] = ()
@@ -272,6 +299,17 @@ class Observed:
 
 
 @dataclass(frozen=True)
+class Readiness:
+    """What became of a command that does not end by itself."""
+
+    seen: float | None = None
+    """Seconds until its sign came; None if it did not."""
+    meanwhile: int | None = None
+    """How what ran meanwhile ended, as waitpid(2) gave it; None if nothing did."""
+    signalled: bool = False
+
+
+@dataclass(frozen=True)
 class Taint:
     """What had tainted a guest's kernel (/proc/sys/kernel/tainted), bit by bit."""
 
@@ -297,6 +335,8 @@ class Outcome:
     max_rss_kib: int | None = None
     out_of_memory: str | None = None
     """What the kernel killed for want of memory, by its log."""
+    readiness: Readiness | None = None
+    """Of a command that does not end by itself."""
     taint: Taint | None = None
     """None if the kernel does not tell it, or did not come to."""
     splat: str = ""

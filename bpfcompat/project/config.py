@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bpfcompat.errors import BpfcompatError, did_you_mean
-from bpfcompat.model import Check, Expectation, Matrix, Project
+from bpfcompat.model import Check, Expectation, Matrix, Project, Ready
 from bpfcompat.project import document, manifest, matrix, schema
 from bpfcompat.project.document import Document, Location
 from bpfcompat.system import host
@@ -19,10 +19,11 @@ FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
 _PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact", "trust_imported", "guest", "limits")
 """What is the whole project's, not one check's."""
-_DEFAULTS = ("binary", "bundle_libs", "artifact", "files", "env", "expect", "timeout")
+_DEFAULTS = ("binary", "bundle_libs", "artifact", "files", "env", "expect", "ready", "while_ready", "timeout")
 """What can be said once for all checks."""
 _BY_NAME = ("env", "expect")
-_OF_A_COMMAND = ("binary", "bundle_libs", "expect")
+_OF_A_COMMAND = ("binary", "bundle_libs", "expect", "ready", "while_ready")
+_SIGNS = ("stdout", "stderr", "file", "notify")
 _NO_PLACE = ("proc", "sys", "dev", "bpfcompat")
 _SET_BY_US = ("BPFCOMPAT_BIN", "BPFCOMPAT_ARTIFACT", "BPFCOMPAT_REMOTE_ROOT")
 COMMAND_BYTES_AT_MOST = 131_071
@@ -170,13 +171,7 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
     files = row.get("files", [])
     expect = row.get("expect", {})
     for stream in ("stdout", "stderr", "not_stdout", "not_stderr"):
-        try:
-            re.compile(expect.get(stream, ""))
-        except re.error as error:
-            raise BpfcompatError(
-                f"{_where(read, location, 'expect', stream)}: expect.{stream} is not a regular expression: {error}.",
-                "escape it, or quote it with '...'",
-            ) from error
+        _refuse_bad_pattern(expect.get(stream, ""), read, location, "expect", stream)
     return Check(
         command=command,
         name=row.get("name", "command"),
@@ -188,12 +183,53 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         placed=_placed(read, location, files, root) if isinstance(files, dict) else (),
         root=root,
         env=tuple((name, read.text(_place(read, location, "env", name))) for name in sorted(row.get("env", {}))),
-        expect=Expectation(**expect),
+        expect=Expectation(**{**expect, **({"exit": row["ready"].get("exit", 0)} if "ready" in row else {})}),
+        ready=_ready(read, row, location),
         timeout=matrix.seconds(row.get("timeout", 60)),
         validation=validation,
         guest_modules=_modules(read.value, row if location else {}),
         required_profiles=required,
     )
+
+
+def _ready(read: Document, row: dict[str, Any], location: Location) -> Ready | None:
+    """Return the sign of a command that does not end by itself; raises BpfcompatError."""
+    if "ready" not in row:
+        if "while_ready" in row:
+            raise BpfcompatError(
+                f"{_where(read, location, 'while_ready')}: `while_ready` runs once a command is ready, and nothing says when.",
+                "add a line `ready: {stdout: attached}`",
+            )
+        return None
+    ready = row["ready"]
+    signs = [name for name in _SIGNS if name in ready]
+    if len(signs) != 1:
+        raise BpfcompatError(
+            f"{_where(read, location, 'ready')}: `ready` has {'no sign' if not signs else 'more than one sign'}.",
+            "name one of stdout, stderr, file, notify, for instance `ready: {stdout: attached}`",
+        )
+    if "exit" in row.get("expect", {}):
+        raise BpfcompatError(
+            f"{_where(read, location, 'expect', 'exit')}: the exit code of a command with `ready` is said there.",
+            "write `exit` in `ready`, and not in `expect`",
+        )
+    stream = signs[0] if signs[0] in {"stdout", "stderr"} else None
+    pattern = ready[stream] if stream else ""
+    _refuse_bad_pattern(pattern, read, location, "ready", signs[0])
+    if "while_ready" in row:
+        refuse_long_command(row["while_ready"], _where(read, location, "while_ready"))
+    within = matrix.seconds(ready.get("within", 20))
+    return Ready(stream, pattern, ready.get("file"), within, ready.get("signal", "INT"), row.get("while_ready"))
+
+
+def _refuse_bad_pattern(pattern: str, read: Document, location: Location, *key: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise BpfcompatError(
+            f"{_where(read, location, *key)}: {'.'.join(key)} is not a regular expression: {error}.",
+            "escape it, or quote it with '...'",
+        ) from error
 
 
 def _modules(project: dict[str, Any], row: dict[str, Any]) -> tuple[str, ...]:

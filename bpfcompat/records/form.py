@@ -5,7 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bpfcompat.model import Classification, Observed, Outcome, OutcomeKind, Record, Status, Stream, Taint, Verdict
+from bpfcompat.model import (
+    Classification,
+    Observed,
+    Outcome,
+    OutcomeKind,
+    Readiness,
+    Record,
+    Status,
+    Stream,
+    Taint,
+    Verdict,
+)
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What comes of reading a file that is gone, torn or foreign."""
@@ -21,7 +32,7 @@ def plain(record: Record) -> dict[str, Any]:
 def record(value: dict[str, Any]) -> Record:
     """Return the record that plain data describes; raises one of UNREADABLE for what describes none."""
     verdict, outcome = value["verdict"], value["outcome"]
-    observed, taint = outcome["observed"], outcome.get("taint")
+    observed, taint, readiness = outcome["observed"], outcome.get("taint"), outcome.get("readiness")
     return Record(
         **{
             **value,
@@ -34,6 +45,7 @@ def record(value: dict[str, Any]) -> Record:
                     "kind": OutcomeKind(outcome["kind"]),
                     "classification": _classification(outcome),
                     "observed": Observed(**observed) if observed else None,
+                    "readiness": Readiness(**readiness) if readiness else None,
                     "taint": Taint(**taint) if taint else None,
                     "stdout": Stream(**outcome["stdout"]),
                     "stderr": Stream(**outcome["stderr"]),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from bpfcompat.model import VERSION, Outcome, OutcomeKind, Record, Run, Shipped, Stream, Target
+from bpfcompat.model import VERSION, Outcome, OutcomeKind, Readiness, Ready, Record, Run, Shipped, Stream, Target
 from bpfcompat.report import artifact, gate, identity
 from bpfcompat.system import digest
-from bpfcompat.verdict import hints, taint
+from bpfcompat.verdict import hints, readiness, taint
 
 
 def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None) -> dict[str, Any]:
@@ -164,6 +165,19 @@ def _test(target: Target, redact: bool) -> dict[str, Any]:
         **_stream("stderr", outcome.stderr),
         "duration_ms": round((outcome.command_seconds or 0.0) * 1000),
         "timed_out": verdict.timed_out,
+        **({"ready": _readiness(check.ready, outcome.readiness)} if check.ready and outcome.readiness else {}),
+    }
+
+
+def _readiness(ready: Ready, told: Readiness) -> dict[str, Any]:
+    """Return what became of the steps of a command that does not end by itself."""
+    meanwhile = None if told.meanwhile is None else os.waitstatus_to_exitcode(told.meanwhile)
+    return {
+        "sign": readiness.described(ready),
+        "seen_after_ms": None if told.seen is None else round(told.seen * 1000),
+        "while_ready_exit_code": 128 - meanwhile if meanwhile is not None and meanwhile < 0 else meanwhile,
+        "signal": f"SIG{ready.signal}",
+        "signalled": told.signalled,
     }
 
 

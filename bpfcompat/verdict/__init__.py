@@ -6,4 +6,4 @@ hints. Everything here is pure: it reads no file and starts nothing.
 
 from bpfcompat.verdict.decide import decide, is_certain, mismatches, unseen
 
-__all__ = ["bpf", "decide", "findings", "hints", "is_certain", "mismatches", "taint", "unseen"]
+__all__ = ["bpf", "decide", "findings", "hints", "is_certain", "mismatches", "readiness", "taint", "unseen"]

@@ -7,50 +7,61 @@ import re
 import signal
 from collections.abc import Iterator
 
-from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Verdict
+from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Ready, Status, Verdict
 from bpfcompat.validation import Validation
-from bpfcompat.verdict import findings, taint
+from bpfcompat.verdict import findings, readiness, taint
 
 _AFTER_BEGIN = {
     OutcomeKind.PANIC: Classification.KERNEL_PANIC,
     OutcomeKind.TIMEOUT: Classification.COMMAND_TIMEOUT,
     OutcomeKind.LOST: Classification.GUEST_LOST,
 }
-_NOT_STORED = {Classification.COMMAND_TIMEOUT, Classification.GUEST_LOST}
+_NOT_STORED = {Classification.COMMAND_TIMEOUT, Classification.GUEST_LOST, Classification.ENDED_BEFORE_SIGNAL}
 """Failures that another run may not repeat."""
 
 
-def decide(outcome: Outcome, expect: Expectation, validation: Validation | None = None) -> Verdict:
+def decide(
+    outcome: Outcome, expect: Expectation, validation: Validation | None = None, ready: Ready | None = None
+) -> Verdict:
     """Return what an outcome means.
 
     validation: what the validator was asked, if it was its run; its findings then decide instead of the expectation.
+    ready: the sign of a command that does not end by itself.
     """
     if outcome.kind is OutcomeKind.NO_VERDICT:
         return Verdict(Status.INFRA_ERROR, outcome.classification, outcome.reason, failed_stage="infra")
     if outcome.kind is not OutcomeKind.ENDED or outcome.wait_status is None:
         timed_out = outcome.kind is OutcomeKind.TIMEOUT
-        return Verdict(
-            Status.FAIL, _AFTER_BEGIN[outcome.kind], outcome.reason, failed_stage="command", timed_out=timed_out
-        )
+        why = readiness.failure(outcome, ready, "") if ready else None
+        classification, reason = why or (_AFTER_BEGIN[outcome.kind], outcome.reason)
+        return Verdict(Status.FAIL, classification, reason, failed_stage="command", timed_out=timed_out)
     if validation and outcome.findings is not None:
         return findings.verdict(outcome.findings, validation)
-    status = outcome.wait_status
+    return _ended(outcome, outcome.wait_status, expect, ready)
+
+
+def _ended(outcome: Outcome, status: int, expect: Expectation, ready: Ready | None) -> Verdict:
+    """Return what the end of a command means."""
     killed_by = _signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
     exit_code = 128 + os.WTERMSIG(status) if killed_by else os.WEXITSTATUS(status)
     core = os.WIFSIGNALED(status) and os.WCOREDUMP(status)
     classification = Classification.COMMAND_VALIDATION_FAILURE
     tainted = taint.sentence(outcome.taint) if expect.kernel == "clean" else ""
     as_expected = exit_code == expect.exit and not outcome.mismatches
+    ending = f"was killed by {killed_by}" if killed_by else f"exited {exit_code}"
+    if ready and (why := readiness.failure(outcome, ready, ending)):
+        return Verdict(Status.FAIL, *why, "command", exit_code, killed_by, core)
     if as_expected and not tainted:
         return Verdict(Status.PASS, exit_code=exit_code, signal=killed_by, core_dumped=core)
     if as_expected:
         classification, reason = Classification.KERNEL_TAINTED, f"The command did what is expected, but {tainted}."
     elif exit_code == expect.exit:
         reason = " ".join(outcome.mismatches)
-    elif killed_by:
-        reason = f"Command was killed by {killed_by} (expected exit {expect.exit}) on this kernel."
     else:
-        reason = f"Command exited {exit_code} (expected {expect.exit}) on this kernel."
+        expected = (
+            f"expected {'exit ' if killed_by else ''}{expect.exit}{f', after SIG{ready.signal}' if ready else ''}"
+        )
+        reason = f"Command {ending} ({expected}) on this kernel."
     if outcome.out_of_memory is not None:
         reason += f" The guest ran out of memory, and its kernel killed '{outcome.out_of_memory}'."
     return Verdict(Status.FAIL, classification, reason, "command", exit_code, killed_by, core)

@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 
 from bpfcompat.guest import STREAM_KEPT
-from bpfcompat.model import Classification, Outcome, OutcomeKind, Stream, Taint
+from bpfcompat.model import Classification, Outcome, OutcomeKind, Ready, Stream, Taint
 from bpfcompat.system import processes
 from bpfcompat.vm.console import ConnectionEnded, Line, Streams
 from bpfcompat.vm.emulator import Emulator
 from bpfcompat.vm.pulse import Pulse
 from bpfcompat.vm.qmp import MonitorError
+from bpfcompat.vm.readying import Readying
 
 TAIL_BYTES = 4096
 _DRAIN_SECONDS = 30.0  # the serial port carries 0.5 MB/s under emulation, and at most 1 MB is left to carry
@@ -21,8 +22,10 @@ _DRAIN_SECONDS = 30.0  # the serial port carries 0.5 MB/s under emulation, and a
 class Command:
     """The command of one guest, from BEGIN on."""
 
-    def __init__(self, emulator: Emulator, streams: Streams, pulse: Pulse, nonce: str) -> None:
-        """Nothing is waited for yet."""
+    def __init__(
+        self, emulator: Emulator, streams: Streams, pulse: Pulse, nonce: str, ready: Ready | None = None
+    ) -> None:
+        """Nothing is waited for yet, but the sign of a command that does not end by itself: it may come at once."""
         self._emulator = emulator
         self._control = emulator.control
         self._streams = streams
@@ -30,13 +33,16 @@ class Command:
         self._nonce = nonce
         self._folder = emulator.folder
         self._taint: Taint | None = None
+        self._ready = ready
+        self._readying = Readying(ready, self._control, streams, nonce) if ready else None
 
-    def finish(self, seconds: float) -> Outcome:
+    def finish(self, seconds: float, most: float) -> Outcome:
         """Wait for the command's end and return what happened; the evidence is complete when this returns.
 
-        seconds: the command's limit.
+        seconds: the command's limit; of one that does not end by itself, for each step once it is ready.
+        most: seconds for all of it.
         """
-        outcome = self._wait_for_end(seconds)
+        outcome = self._wait_for_end(seconds, time.monotonic() + most)
         if self._streams.failure:
             return Outcome(
                 OutcomeKind.NO_VERDICT,
@@ -45,32 +51,52 @@ class Command:
             )
         return outcome
 
-    def _wait_for_end(self, seconds: float) -> Outcome:
-        deadline = time.monotonic() + seconds
+    def _wait_for_end(self, seconds: float, end: float) -> Outcome:
+        deadline = min(end, time.monotonic() + (self._ready.within if self._ready else seconds))
         try:
             while True:
-                line = self._control.next_line(deadline)
-                if line.nonce != self._nonce:
-                    continue
-                if line.kind == "ENDED":
+                line = self._next_line(deadline)
+                if line is None:
+                    deadline = min(end, time.monotonic() + seconds)
+                elif line.kind == "ENDED":
                     deadline = time.monotonic() + _DRAIN_SECONDS
                 elif line.kind == "END":
                     return self._ended(line)
-                else:
-                    self._take(line)
+                elif line.kind == "FAIL":
+                    return self._without_end(OutcomeKind.NO_VERDICT, f"The guest could not go on: {line.fields[0]}.")
+                elif self._take(line):
+                    deadline = min(end, time.monotonic() + seconds)
         except TimeoutError:
             self._dump_tasks()
-            return self._without_end(OutcomeKind.TIMEOUT, f"The command was still running after {seconds:g} s.")
+            return self._timed_out(seconds)
         except ConnectionEnded:
             return self._lost()
 
-    def _take(self, line: Line) -> None:
-        """Take what the guest tells beside the command's end."""
+    def _next_line(self, deadline: float) -> Line | None:
+        """Return the guest's next line, or None where its time is up and its output turns out to be the sign."""
+        while True:
+            try:
+                line = self._control.next_line(deadline)
+            except TimeoutError:
+                if self._readying and self._readying.shows_at_last():
+                    return None
+                raise
+            if line.nonce == self._nonce:
+                return line
+
+    def _timed_out(self, seconds: float) -> Outcome:
+        if self._readying and (why := self._readying.overlooked()):
+            return self._without_end(OutcomeKind.NO_VERDICT, why)
+        return self._without_end(OutcomeKind.TIMEOUT, f"The command was still running after {seconds:g} s.")
+
+    def _take(self, line: Line) -> bool:
+        """Take what the guest tells beside the command's end; return whether the command came a step further."""
         if line.kind == "PONG":
             self._pulse.answered()
         elif line.kind == "TAINT":
             before, after = (int(text) for text in line.fields)
             self._taint = Taint(before, after) if before >= 0 and after >= 0 else None
+        return self._readying is not None and self._readying.take(line)
 
     def _ended(self, line: Line) -> Outcome:
         status, nanoseconds, _, _, rss, out, out_sent, err, err_sent, drained = (int(text) for text in line.fields)
@@ -89,7 +115,7 @@ class Command:
             notes.append("a process that could not be killed held the output open; its later output is lost")
         return Outcome(
             OutcomeKind.ENDED, wait_status=status, command_seconds=nanoseconds / 1e9, max_rss_kib=rss, notes=tuple(notes),
-            taint=self._taint,
+            taint=self._taint, readiness=self._readying.ended(nanoseconds / 1e9) if self._readying else None,
             stdout=_stream(self._folder / "stdout.log", out, out_sent), stderr=_stream(self._folder / "stderr.log", err, err_sent),
         )  # fmt: skip
 
@@ -110,7 +136,8 @@ class Command:
         self._stop()
         received = [self._streams.received(name) for name in ("stdout", "stderr")]
         return Outcome(
-            kind, reason, taint=self._taint,
+            kind, reason, Classification.HOST_FAILURE if kind is OutcomeKind.NO_VERDICT else None,
+            taint=self._taint, readiness=self._readying.readiness if self._readying else None,
             stdout=_stream(self._folder / "stdout.log", received[0], received[0]),
             stderr=_stream(self._folder / "stderr.log", received[1], received[1]),
         )  # fmt: skip

@@ -148,6 +148,7 @@ class Streams:
             name: _Drain(connections[name], folder / f"{name}.log", limit) for name, limit in limits.items()
         }
         self._on_panic = on_panic
+        self._watched: dict[str, Callable[[bytes], None]] = {}
         self._changed = threading.Condition()
         self._ended = False
         self._console_end = b""
@@ -156,6 +157,10 @@ class Streams:
         self.panic_seen = False
         self._thread = threading.Thread(target=self._read_all, name="bpfcompat-streams", daemon=True)
         self._thread.start()
+
+    def watch(self, name: str, take: Callable[[bytes], None]) -> None:
+        """Have what comes of a stream from now on handed to a function, by the thread that reads."""
+        self._watched[name] = take
 
     def wait_for(self, stdout: int, stderr: int, seconds: float) -> bool:
         """Wait until so many bytes of each stream have arrived; return whether they have."""
@@ -202,6 +207,8 @@ class Streams:
             self._changed.notify_all()
         if name == "console" and not self.panic_seen:
             self._look_for_panic(data)
+        if data and name in self._watched:
+            self._watched[name](data)
         return bool(data)
 
     def _look_for_panic(self, data: bytes) -> None:

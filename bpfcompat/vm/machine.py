@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import signal
 import time
 import zlib
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import TracebackType
 
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest import JOB_WINDOW
-from bpfcompat.model import Check, Classification, Observed, Outcome, Payload
+from bpfcompat.model import Check, Classification, Observed, Outcome, Payload, Ready
 from bpfcompat.system import processes
 from bpfcompat.vm import qemu
 from bpfcompat.vm.command import TAIL_BYTES, Command
@@ -118,6 +119,7 @@ class Guest:
         Raises NoVerdict (STAGING_FAILURE, BOOT_FAILURE, HOST_FAILURE).
         """
         blob = _blob(check, payload)
+        self._command = Command(self._emulator, self._streams, self._pulse, self.nonce, check.ready)
         try:
             self._emulator.control.send(
                 f"JOB {self.nonce} {len(blob)} {zlib.crc32(blob):08x}\n".encode() + blob[:JOB_WINDOW]
@@ -166,12 +168,22 @@ class Guest:
             f"see {self._emulator.folder / 'console.log'}",
         )
 
-    def finish(self, seconds: float) -> Outcome:
+    def finish(self, seconds: float, most: float) -> Outcome:
         """Wait for the command's end and return what happened; the evidence is complete when this returns.
 
         seconds: the command's limit.
+        most: seconds for all of it, where it has several limits.
         """
-        return Command(self._emulator, self._streams, self._pulse, self.nonce).finish(seconds)
+        return self._command.finish(seconds, most)
+
+
+def _ready(ready: Ready) -> list[tuple[str, str]]:
+    parts = [("ready", str(int(signal.Signals[f"SIG{ready.signal}"])))]
+    if ready.file:
+        parts.append(("ready file", ready.file))
+    elif not ready.stream:
+        parts.append(("ready notify", "yes"))
+    return [*parts, *([("while ready", ready.meanwhile)] if ready.meanwhile else [])]
 
 
 def _blob(check: Check, payload: Payload) -> bytes:
@@ -181,6 +193,7 @@ def _blob(check: Check, payload: Payload) -> bytes:
     parts += [("env", f"{name}={value}") for name, value in {**ENVIRONMENT, **dict(check.env)}.items()]
     if check.limits == "distribution":
         parts.append(("limits", "distribution"))
+    parts += _ready(check.ready) if check.ready else []
     parts += [("module", name) for name in check.guest_modules]
     if not payload.empty:
         parts.append(("payload", "yes"))

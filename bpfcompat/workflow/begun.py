@@ -53,7 +53,7 @@ class Begun:
             job=self.job.name,
             key=jobs.key(self.parts) if self.parts else "",
             key_parts=self.parts,
-            verdict=verdict.decide(outcome, self.job.check.expect, self.job.check.validation),
+            verdict=verdict.decide(outcome, self.job.check.expect, self.job.check.validation, self.job.check.ready),
             outcome=outcome,
             started_at=self.started_at,
             finished_at=now(),

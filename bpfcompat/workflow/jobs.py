@@ -67,8 +67,13 @@ def key_parts(
         "binary": payload.binary.path if payload.binary else None,
         "artifact": payload.artifact.path if payload.artifact else None,
         "expectation": asdict(job.check.expect),
+        "ready": _ready(job.check),
         "validation": _as_json(asdict(job.check.validation)) if job.check.validation else None,
     }
+
+
+def _ready(check: Check) -> dict[str, Any] | None:
+    return {key: value for key, value in asdict(check.ready).items() if key != "within"} if check.ready else None
 
 
 def modules(job: Job) -> tuple[str, ...]:

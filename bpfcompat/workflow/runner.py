@@ -92,6 +92,14 @@ def _run(request: Request) -> Result:
     return _confirmed(first, _attempt(request, _subfolder(request, "second")))
 
 
+def longest(check: Check, command_seconds: float) -> float:
+    """Return how long a command may take with all its steps, in seconds.
+
+    command_seconds: its limit.
+    """
+    return check.ready.longest(command_seconds) if check.ready else command_seconds
+
+
 def _again(request: Request, name: str) -> Result:
     """Run a job anew from a cold boot; the logs of the attempt before are set aside under `name`."""
     _set_aside(request, name)
@@ -106,7 +114,7 @@ def _set_aside(request: Request, name: str) -> None:
 
 def _confirmed(first: Result, second: Result) -> Result:
     """Return the first result if the second says the same, else that there is no verdict."""
-    if second.outcome.kind is first.outcome.kind:
+    if second.outcome.kind is first.outcome.kind and _step(second.outcome) == _step(first.outcome):
         return _noted(first, "a second run ended in the same way")
     if second.outcome.kind is OutcomeKind.NO_VERDICT:
         reason = f"{first.outcome.reason} That could not be confirmed: {second.outcome.reason}"
@@ -121,6 +129,12 @@ def _confirmed(first: Result, second: Result) -> Result:
         first,
         outcome=replace(first.outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.FLAKY, reason=reason),
     )
+
+
+def _step(outcome: Outcome) -> tuple[bool, bool]:
+    """Return how far a command came that does not end by itself."""
+    told = outcome.readiness
+    return (told.seen is not None, told.signalled) if told else (False, False)
 
 
 def _subfolder(request: Request, name: str) -> Path:
@@ -144,9 +158,9 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
             observed = guest.begin(request.check, request.payload, deadline)
             began, console_before = True, guest.console_before
             left = end - time.monotonic()
-            outcome = guest.finish(min(request.command_seconds, left))
+            outcome = guest.finish(request.command_seconds, left)
         outcome = replace(outcome, observed=observed)
-        if outcome.kind is OutcomeKind.TIMEOUT and left < request.command_seconds:
+        if outcome.kind is OutcomeKind.TIMEOUT and left < longest(request.check, request.command_seconds):
             outcome = replace(outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.HOST_FAILURE, reason=(
                 f"the limit for the whole job ({request.total_seconds:g} s) ended it before the command's own"
                 f" ({request.command_seconds:g} s) was up; raise --timeout."

@@ -183,7 +183,9 @@ class Session:
         manifests.keep(self.project.workdir, staged)
         command_seconds = job.profile.timeout or job.check.timeout
         boot_seconds = self.boot_seconds(job.profile)
-        total = self.options.total_seconds or max(_TOTAL_SECONDS, boot_seconds + command_seconds)
+        total = self.options.total_seconds or max(
+            _TOTAL_SECONDS, boot_seconds + runner.longest(job.check, command_seconds)
+        )
         self.machines.kernels.use(job.profile)
         ready = self.machines.with_payload(machine, staged.image, self.scratch / f"machine-{secrets.token_hex(4)}")
         check = replace(job.check, guest_modules=jobs.modules(job), limits=self._limits(job))

@@ -27,9 +27,9 @@ static void add_environment(struct job *job, const char *name, const char *value
 	job->environment[job->environment_length++] = entry;
 }
 
-static _Noreturn void become_command(const struct job *job, int stdout_pipe, int stderr_pipe)
+static _Noreturn void become_command(const struct job *job, const char *command, int stdout_pipe, int stderr_pipe)
 {
-	char *const arguments[] = { "bash", "-l", "-c", "--", (char *)job->command, NULL };
+	char *const arguments[] = { "bash", "-l", "-c", "--", (char *)command, NULL };
 	sigset_t none;
 	int null = open("/dev/null", O_RDONLY);
 
@@ -53,7 +53,8 @@ static _Noreturn void become_command(const struct job *job, int stdout_pipe, int
 	_exit(127);
 }
 
-static pid_t start(const struct job *job)
+/* Returns the command's process. kept: where its streams' ends are put, to be shared with another process; NULL closes them. */
+static pid_t start(const struct job *job, int kept[2])
 {
 	int pipe_out[2], pipe_err[2];
 	pid_t child;
@@ -64,9 +65,14 @@ static pid_t start(const struct job *job)
 	if (child < 0)
 		refuse("no process: %s", strerror(errno));
 	if (child == 0)
-		become_command(job, pipe_out[1], pipe_err[1]);
-	close(pipe_out[1]);
-	close(pipe_err[1]);
+		become_command(job, job->command, pipe_out[1], pipe_err[1]);
+	if (kept) {
+		kept[0] = pipe_out[1];
+		kept[1] = pipe_err[1];
+	} else {
+		close(pipe_out[1]);
+		close(pipe_err[1]);
+	}
 	out.in = pipe_out[0];
 	err.in = pipe_err[0];
 	fcntl(out.in, F_SETFL, O_NONBLOCK);

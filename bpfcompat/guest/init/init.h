@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
@@ -30,6 +31,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/sysinfo.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -53,6 +55,7 @@
 #define ROOTFS_WRITTEN "/bpfcompat/upper"
 #define MODULES "/bpfcompat/modules/modules" /* what came with the kernel, as a disk that nobody may write to */
 #define HEADERS "/bpfcompat/headers" /* the kernel's headers, as such a disk, if the profile asks for them */
+#define NOTIFY_SOCKET "/run/bpfcompat.notify"
 #define NEW_ROOT "/bpfcompat/root" /* what the command sees of it */
 
 struct stream {
@@ -74,6 +77,9 @@ static const char *command_root = ""; /* NEW_ROOT, if the project has a userland
 struct job {
 	const char *command, *binary, *artifact, *time, *seed;
 	bool payload, usual_limits; /* limits as a distribution has them */
+	const char *ready_file, *while_ready;
+	bool ready, ready_notify;
+	int ready_signal;
 	const char *modules[MODULES_LIMIT];
 	size_t module_count;
 	const char *environment[ENVIRONMENT_LIMIT + 1];

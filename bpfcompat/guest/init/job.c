@@ -96,6 +96,14 @@ static void parse_job(char *blob, size_t length, struct job *job)
 			job->payload = true;
 		else if (!strcmp(key, "limits"))
 			job->usual_limits = true;
+		else if (!strcmp(key, "ready"))
+			job->ready = (job->ready_signal = atoi(value)) > 0;
+		else if (!strcmp(key, "ready file"))
+			job->ready_file = value;
+		else if (!strcmp(key, "ready notify"))
+			job->ready_notify = true;
+		else if (!strcmp(key, "while ready"))
+			job->while_ready = value;
 		else if (!strcmp(key, "module") && job->module_count < MODULES_LIMIT)
 			job->modules[job->module_count++] = value;
 		else if (!strcmp(key, "env") && job->environment_length < ENVIRONMENT_LIMIT)

@@ -8,13 +8,17 @@
  *     BPFCOMPAT <version> READY 0 <release> <crc>
  *     BPFCOMPAT <version> BEGIN <nonce> <release> <machine> <kernel version> <crc>
  *     BPFCOMPAT <version> ENDED <nonce> <crc>                  the command has ended, but its streams are still on their way
+ *     BPFCOMPAT <version> SEEN  <nonce> <ns> <crc>             a command with a sign (ready.c): it has come, so long after BEGIN
+ *     BPFCOMPAT <version> MEANWHILE <nonce> <wait status> <crc>   what runs while it is ready has ended
+ *     BPFCOMPAT <version> SIGNALLED <nonce> <crc>              the command gets its signal
  *     BPFCOMPAT <version> TAINT <nonce> <before the command> <now> <crc>      /proc/sys/kernel/tainted, before END and DUMPED
  *     BPFCOMPAT <version> END   <nonce> <wait status> <ns> <utime us> <stime us> <max rss KiB> <out> <out sent> <err> <err sent> <drained> <crc>
  *     BPFCOMPAT <version> FAIL  <nonce> <what could not be done> <crc>
  * The host sends "JOB <nonce> <length> <crc>\n" and then <length> bytes of NUL-terminated key, value pairs, in windows
  * of WINDOW bytes, each but the last answered by GOT: the serial driver drops what a slow reader leaves in its buffer.
  * Before it, the host may send "SETTLE\n" to a guest that it is about to save (answered by SETTLED).
- * While the command runs, the host may send "PING <nonce>\n" (answered by PONG) and "DUMP <nonce>\n" (blocked tasks to the console, DUMPED).
+ * While the command runs, the host may send "PING <nonce>\n" (answered by PONG) and "DUMP <nonce>\n" (blocked tasks to the console,
+ * DUMPED); of a command whose sign stands in its output "SIGN <nonce>\n", once it has come.
  */
 #include "init.h"
 
@@ -27,6 +31,7 @@
 #include "command.c"
 #include "streams.c"
 #include "taint.c"
+#include "ready.c"
 #include "run.c"
 
 int main(void)
@@ -61,6 +66,8 @@ int main(void)
 	add_environment(&job, "BPFCOMPAT_BIN", job.binary);
 	add_environment(&job, "BPFCOMPAT_ARTIFACT", job.artifact);
 	add_environment(&job, "BPFCOMPAT_REMOTE_ROOT", WORK_ROOT);
+	if (job.ready)
+		prepare_ready(&job);
 	klogctl(8, NULL, 7); /* the boot is quiet, the run is not: what the kernel says about the loader is evidence */
 	run(&job);
 	for (;;)

@@ -112,6 +112,14 @@ static void say(const char *kind, const char *format, ...)
 	write_all(&control, "/dev/ttyS1", line, (size_t)length);
 }
 
+static int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
 static void stop_machine(void)
 {
 	sync();

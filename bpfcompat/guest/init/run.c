@@ -67,15 +67,9 @@ static void answer_host(void)
 			say("PONG", "");
 		else if (sscanf(line, "DUMP %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
 			dump_tasks();
+		else if (sscanf(line, "SIGN %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+			see_sign();
 	}
-}
-
-static int64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
 /* Reaps what has ended; true once the command itself has. */
@@ -91,6 +85,8 @@ static bool reap(pid_t command, int *status, struct rusage *usage)
 			*status = code;
 			*usage = one;
 			ended = true;
+		} else {
+			ready_child_ended(pid, code);
 		}
 	return ended;
 }
@@ -106,6 +102,7 @@ static void turn(int children, int timeout_ms)
 		{ .fd = err.head_sent < err.head_length ? err.out : -1, .events = POLLOUT },
 		{ .fd = children, .events = POLLIN },
 		{ .fd = control, .events = POLLIN },
+		{ .fd = ready.notify, .events = POLLIN },
 	};
 
 	if (poll(ports, sizeof(ports) / sizeof(ports[0]), timeout_ms) <= 0)
@@ -124,6 +121,8 @@ static void turn(int children, int timeout_ms)
 		reopen(&control, "/dev/ttyS1");
 	else if (ports[5].revents)
 		answer_host();
+	if (ports[6].revents)
+		take_notice();
 }
 
 static void run(const struct job *job)
@@ -141,12 +140,15 @@ static void run(const struct job *job)
 	begin_taint();
 	say("BEGIN", "%s\t%s\t%s", kernel.release, kernel.machine, kernel.version);
 	began = monotonic_ns();
-	command = start(job);
+	command = start(job, job->while_ready ? ready.pipes : NULL);
+	if (job->ready)
+		begin_ready(command, began);
 	while (!reap(command, &status, &usage))
 		turn(children, -1);
 	took = monotonic_ns() - began;
 
 	/* What the command left behind must neither delay the verdict nor write after it. */
+	close_kept_pipes();
 	kill(-1, SIGKILL);
 	for (deadline = monotonic_ns() + 2000000000ll; (out.in >= 0 || err.in >= 0) && monotonic_ns() < deadline;) {
 		turn(children, 100);

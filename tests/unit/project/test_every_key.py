@@ -25,6 +25,8 @@ PROJECT = {
     "files": "files: {data: /opt/data}",
     "env": "env: {A: b}",
     "expect": "expect: {exit: 3}",
+    "ready": "ready: {stdout: up}",
+    "while_ready": "while_ready: other",
     "timeout": "timeout: 5s",
     "checks": "checks: [{name: a, command: x}]",
     "matrix": "matrix: [{id: b, kernel: path:k}]",
@@ -38,12 +40,18 @@ PROJECT = {
 }
 """An example of every key at the top that is not its default."""
 CHECK = {key: PROJECT[key] for key in ("command", "binary", "bundle_libs", "artifact", "manifest", "validation_mode",
-                                       "files", "env", "expect", "timeout")}  # fmt: skip
+                                       "files", "env", "expect", "ready", "while_ready", "timeout")}  # fmt: skip
 CHECK_ALONE = {**CHECK, "guest": "guest: {modules: [bridge]}"}
-NEEDS = {"bundle_libs": "binary: loader", "manifest": "artifact: x.bpf.o", "validation_mode": "artifact: x.bpf.o"}
+NEEDS = {
+    "bundle_libs": "binary: loader",
+    "while_ready": "ready: {stdout: up}",
+    "manifest": "artifact: x.bpf.o",
+    "validation_mode": "artifact: x.bpf.o",
+}
 """What has to stand beside a key."""
 OF_OBJECTS = ("manifest", "validation_mode")
 EXPECT = {"exit": 3, "stdout": "x", "stderr": "x", "not_stdout": "x", "not_stderr": "x", "kernel": "clean"}
+READY = {"stdout": "x", "stderr": "x", "file": "x", "notify": True, "within": "3s", "signal": "TERM", "exit": 3}
 GUEST = {"tools": ["./tool"], "rootfs": "tree", "modules": ["bridge"]}
 PROFILE = {
     "id": "b", "kernel": "path:other", "modules": "m", "config": "c", "required": False, "expect": "fail", "timeout": "5s",
@@ -71,10 +79,11 @@ def loaded(folder, text):
         (PROJECT, properties("project")),
         ({"name": "", **CHECK_ALONE}, properties("project", "$defs", "check")),
         (EXPECT, properties("project", "$defs", "expect")),
+        (READY, properties("project", "$defs", "ready")),
         (GUEST, properties("project", "properties", "guest")),
         (PROFILE, properties("matrix", "$defs", "profile")),
     ],
-    ids=["project", "check", "expect", "guest", "profile"],
+    ids=["project", "check", "expect", "ready", "guest", "profile"],
 )
 def test_every_key_of_the_schema_has_its_example_here(examples, keys):
     assert set(examples) == set(keys)
@@ -101,7 +110,7 @@ def test_a_key_of_a_check_changes_what_is_run(tmp_path, key):
 
 @pytest.mark.parametrize("key", [key for key in PROJECT if key not in ("checks", "matrix")])
 def test_a_key_beside_checks_changes_every_check_or_is_refused(tmp_path, key):
-    needed = f"{NEEDS[key]}\n" if key == "bundle_libs" else ""
+    needed = f"{NEEDS[key]}\n" if key in ("bundle_libs", "while_ready") else ""
     base = f"{needed}checks: [{{name: a, command: x}}, {{name: b, command: y}}]\n{KERNELS}"
     before = loaded(tmp_path, base)
     if key in ("command", *OF_OBJECTS):
@@ -118,6 +127,14 @@ def test_a_key_beside_checks_changes_every_check_or_is_refused(tmp_path, key):
 def test_every_expectation_changes_what_is_run(tmp_path, name):
     assert loaded(tmp_path, f"command: x\nexpect: {{{name}: {EXPECT[name]}}}\n{KERNELS}") != loaded(
         tmp_path, f"command: x\n{KERNELS}"
+    )
+
+
+@pytest.mark.parametrize("name", READY)
+def test_every_part_of_ready_changes_what_is_run(tmp_path, name):
+    sign = {} if name in ("stdout", "stderr", "file", "notify") else {"stdout": "y"}
+    assert loaded(tmp_path, f"command: x\nready: {json.dumps({**sign, name: READY[name]})}\n{KERNELS}") != loaded(
+        tmp_path, f"command: x\nready: {{stdout: y}}\n{KERNELS}"
     )
 
 
