@@ -21,7 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--project", type=Path, default=Path(), metavar="FILE", help="a bpfcompat.yaml or its folder (default: here)"
     )
     parser.add_argument(
-        "--workdir", type=Path, metavar="DIR", help="where verdicts are kept (default: .bpfcompat beside the file)"
+        "--workdir",
+        type=Path,
+        metavar="DIR",
+        help="where verdicts are kept (default: below .bpfcompat beside the file)",
     )
     parser.set_defaults(run=run)
 

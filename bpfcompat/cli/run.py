@@ -16,7 +16,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "project", nargs="?", type=Path, default=Path(), help="a bpfcompat.yaml or its folder (default: here)"
     )
     parser.add_argument(
-        "--workdir", type=Path, metavar="DIR", help="where verdicts are kept (default: .bpfcompat beside the file)"
+        "--workdir",
+        type=Path,
+        metavar="DIR",
+        help="where verdicts are kept (default: below .bpfcompat beside the file)",
     )
     common.add_run_flags(parser)
     parser.set_defaults(run=run)

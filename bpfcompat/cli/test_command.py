@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Check, Expectation, Project
-from bpfcompat.project import WORKDIR_NAME, manifest, matrix, refuse_long_command, refuse_unknown_profiles
+from bpfcompat.project import WORKDIR_NAME, brought, manifest, matrix, refuse_long_command, refuse_unknown_profiles
 from bpfcompat.validation import Validation
 
 _SOURCE = ("name", "version", "variant", "uri")
@@ -41,6 +42,18 @@ def add_flags(parser: argparse.ArgumentParser, command: str, binary: str, expect
     parser.add_argument(
         "--validation-mode", choices=manifest.MODES, help="what is tried with an artifact without a command"
     )
+    parser.add_argument(
+        "--file", action="append", default=[], dest="files", metavar="PATH[=/PLACE]",
+        help="a file or folder below this one, to its name in the guest's working directory; or from anywhere, to a place (repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of the command (repeatable)"
+    )
+    parser.add_argument(
+        "--tool", action="append", default=[], dest="tools", metavar="NAME|PATH",
+        help="a program of this machine, with its libraries (repeatable)",
+    )  # fmt: skip
+    parser.add_argument("--rootfs", metavar="DIR|TAR|oci:REF", help="the guest's userland instead of bash and busybox")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--matrix", metavar="FILE|NAME", help="the kernels: a file, or a shipped matrix (mvp, quick)")
     where.add_argument("--quick", action="store_true", help="the same as --matrix quick")
@@ -76,10 +89,32 @@ def _project(options: argparse.Namespace) -> Project:
         expect=Expectation(options.expect_exit),
         validation=validation,
         required_profiles=required,
+        root=Path().absolute(),
+        **_brought(options),
     )
     kernels = matrix.load(options.matrix or "quick", Path())
     refuse_unknown_profiles([check], kernels)
-    return Project((check,), kernels, options.workdir.absolute(), lock=matrix.lock_path(kernels, Path().absolute()))
+    return Project(
+        (check,), kernels, options.workdir.absolute(), lock=matrix.lock_path(kernels, Path().absolute()),
+        rootfs=brought.rootfs(options.rootfs, Path().absolute()),
+    )  # fmt: skip
+
+
+def _brought(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the flags bring into the guest, as fields of a check; raises BpfcompatError."""
+    here = Path().absolute()
+    split = [
+        (path, f"/{place}" if equals else "") for path, equals, place in (one.partition("=/") for one in options.files)
+    ]
+    pairs = [one.partition("=") for one in options.env]
+    for name, equals, _ in pairs:
+        brought.variable(name if equals else "", f"--env {name}")
+    return {
+        "files": tuple(here / path for path, place in split if not place),
+        "placed": tuple((here / path, brought.place(place, f"--file {path}")) for path, place in split if place),
+        "env": tuple(sorted({name: value for name, _, value in pairs}.items())),
+        "tools": tuple(brought.tool(name, here) for name in options.tools),
+    }
 
 
 def _command(options: argparse.Namespace) -> tuple[str, None, tuple[str, ...]]:

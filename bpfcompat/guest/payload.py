@@ -80,7 +80,8 @@ def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
         inside = Path(os.path.normpath(path))
         if not inside.is_relative_to(check.root) or inside == check.root:
             raise BpfcompatError(
-                f"files: {path} is not below {check.root}.", "copy it there, or move bpfcompat.yaml up"
+                f"files: {path} is not below {check.root}.",
+                "copy it there, or name its place in the guest: `files: {PATH: /PLACE}`",
             )
         if not os.path.lexists(inside):
             raise BpfcompatError(f"files: {path} does not exist.", "create it, or remove it from `files:`")

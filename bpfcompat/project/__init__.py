@@ -13,6 +13,6 @@ from bpfcompat.project.config import (
 )
 
 __all__ = [
-    "FILE_NAME", "WORKDIR_NAME", "load_project", "manifest", "matrix", "refuse_long_command", "refuse_unknown_profiles",
+    "FILE_NAME", "WORKDIR_NAME", "brought", "load_project", "manifest", "matrix", "refuse_long_command", "refuse_unknown_profiles",
     "schema",
 ]  # fmt: skip

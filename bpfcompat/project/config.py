@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Check, Expectation, Matrix, Project, Ready
-from bpfcompat.project import document, manifest, matrix, schema
+from bpfcompat.project import brought, document, manifest, matrix, schema
 from bpfcompat.project.document import Document, Location
-from bpfcompat.system import host
 from bpfcompat.validation import Validation
 
 FILE_NAME = "bpfcompat.yaml"
@@ -24,8 +22,6 @@ _DEFAULTS = ("binary", "bundle_libs", "artifact", "files", "env", "expect", "rea
 _BY_NAME = ("env", "expect")
 _OF_A_COMMAND = ("binary", "bundle_libs", "expect", "ready", "while_ready")
 _SIGNS = ("stdout", "stderr", "file", "notify")
-_NO_PLACE = ("proc", "sys", "dev", "bpfcompat")
-_SET_BY_US = ("BPFCOMPAT_BIN", "BPFCOMPAT_ARTIFACT", "BPFCOMPAT_REMOTE_ROOT")
 COMMAND_BYTES_AT_MOST = 131_071
 """Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
 
@@ -64,12 +60,17 @@ def load_project(path: Path) -> Project:
     kernels = _matrix(read, root)
     refuse_unknown_profiles(checks, kernels)
     return Project(
-        checks, kernels, root / WORKDIR_NAME, value.get("redact", False),
+        checks, kernels, _workdir(file, root), value.get("redact", False),
         boot=value.get("boot", "warm"), accelerator=value.get("accel", "auto"), retries=value.get("retries", 0),
         lock=matrix.lock_path(kernels, root), trust_imported=value.get("trust_imported", True),
         limits=value.get("limits", "generous"),
-        rootfs=_rootfs(value.get("guest", {}), root),
+        rootfs=brought.rootfs(value.get("guest", {}).get("rootfs"), root),
     )  # fmt: skip
+
+
+def _workdir(file: Path, root: Path) -> Path:
+    """Return where a project's verdicts are kept: apart for each file of a folder that is not called bpfcompat.yaml."""
+    return root / WORKDIR_NAME if file.name == FILE_NAME else root / WORKDIR_NAME / file.name
 
 
 def _rows(read: Document) -> list[dict[str, Any]]:
@@ -108,11 +109,6 @@ def _with_defaults(row: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any
     of_this = {key: shared[key] for key in shared if "command" in row or key not in _OF_A_COMMAND}
     merged = {key: {**of_this[key], **row.get(key, {})} for key in _BY_NAME if key in of_this}
     return {**of_this, **row, **merged}
-
-
-def _rootfs(guest: dict[str, Any], root: Path) -> Path | str | None:
-    name = guest.get("rootfs")
-    return name if name is None or name.startswith("oci:") else root / name
 
 
 def _matrix(read: Document, root: Path) -> Matrix:
@@ -163,11 +159,8 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
             f"{_where(read, location, 'bundle_libs')}: `bundle_libs` is for a binary, and there is none.",
             "add `binary:`",
         )
-    for name in _SET_BY_US:
-        if name in row.get("env", {}):
-            raise BpfcompatError(
-                f"{_where(read, location, 'env', name)}: {name} is set by bpfcompat itself.", "give it another name"
-            )
+    for name in row.get("env", {}):
+        brought.variable(name, _where(read, location, "env", name))
     files = row.get("files", [])
     expect = row.get("expect", {})
     for stream in ("stdout", "stderr", "not_stdout", "not_stderr"):
@@ -178,7 +171,7 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         binary=root / row["binary"] if "binary" in row else None,
         bundle_libs=row.get("bundle_libs", False),
         artifact=root / row["artifact"] if "artifact" in row else None,
-        tools=tuple(_tool(name, root) for name in read.value.get("guest", {}).get("tools", ())),
+        tools=tuple(brought.tool(name, root) for name in read.value.get("guest", {}).get("tools", ())),
         files=tuple(root / name for name in files) if isinstance(files, list) else (),
         placed=_placed(read, location, files, root) if isinstance(files, dict) else (),
         root=root,
@@ -255,19 +248,9 @@ def _where(read: Document, location: Location, *key: str) -> str:
 
 def _placed(read: Document, location: Location, files: dict[str, str], root: Path) -> tuple[tuple[Path, str], ...]:
     """Return files with their places in the guest; raises BpfcompatError for a place where nothing can be copied to."""
-    for name, place in files.items():
-        parts = PurePosixPath(place).parts
-        if ".." in parts or parts[1] in _NO_PLACE:
-            raise BpfcompatError(
-                f"{_where(read, location, 'files', name)}: nothing can be copied to {place} in a guest.",
-                "name a path outside /proc, /sys, /dev and /bpfcompat, without `..`",
-            )
-    return tuple((root / name, os.path.normpath(place)) for name, place in files.items())
-
-
-def _tool(name: str, root: Path) -> Path:
-    """Return a program of the project's, or of this machine; raises BpfcompatError for one that is not installed."""
-    return root / name if "/" in name else Path(host.program(name))
+    return tuple(
+        (root / name, brought.place(place, _where(read, location, "files", name))) for name, place in files.items()
+    )
 
 
 def refuse_long_command(command: str, where: str) -> None:

@@ -80,6 +80,40 @@ def test_one_run_yields_all_outputs_and_answers(project, capsysbinary):
         assert (project / f"again.{name}").read_bytes() == (project / file).read_bytes(), name
 
 
+def test_flags_bring_what_a_project_file_brings(project, capsys):
+    Path("m.yaml").write_text(yaml.safe_dump({"profiles": [{"id": "new", "kernel": KERNELS["new"]}]}))
+    Path("data").mkdir()
+    Path("data/x").write_text("of-data")
+    command = 'test "$(cat data/x)$(cat /opt/y)$MODE$EMPTY" = "of-dataof-dataa=b" && command -v strace'
+    brings = [
+        "--file",
+        "data",
+        "--file",
+        "data/x=/opt/y",
+        "--env",
+        "MODE=a=b",
+        "--env",
+        "EMPTY=",
+        "--tool",
+        "./loader.sh",
+    ]
+    command = command.replace("strace", "loader.sh")
+    assert "1 passed" in said(capsys, "test-command", "--cmd", command, "--matrix", "m.yaml", *brings)
+
+
+def test_project_files_of_one_folder_are_kept_apart(project, capsys):
+    said(capsys, "run", "--profile", "new", code=2)
+    kept = (project / ".bpfcompat" / "report.json").read_bytes()
+    other = {"command": "echo of-other; exit 3", "matrix": [{"id": "new", "kernel": KERNELS["new"]}]}
+    Path("other.yaml").write_text(yaml.safe_dump(other))
+    assert ".bpfcompat/other.yaml/report.json" in said(capsys, "run", "other.yaml", code=2)
+    assert (project / ".bpfcompat" / "report.json").read_bytes() == kept
+    assert said(capsys, "logs", "new", "--stdout", "--workdir", ".bpfcompat/other.yaml") == "of-other\n"
+    assert "of-other" not in said(capsys, "logs", "new", "--stdout")
+    assert len(json.loads(said(capsys, "history", "list", "--json"))) == 1
+    assert "would not run" in said(capsys, "explain", "--project", "other.yaml")
+
+
 def test_explain_names_what_changed(project, capsys):
     assert "would run: nothing is known about it" in said(capsys, "explain", "old/load")
     said(capsys, "run", code=2)

@@ -42,6 +42,19 @@ def elsewhere(tmp_path, monkeypatch):
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--jobs", "0"], "--jobs 0"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--out", "/proc/report.json"], "cannot be written"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--out", "nowhere/report.json"], "mkdir -p"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--file", "none"], "none does not exist"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--file", "../m.yaml"], "is not below"),
+        (
+            ["test-command", "--cmd", "x", "--matrix", "m.yaml", "--file", "m.yaml=/proc/x"],
+            "nothing can be copied to /proc/x",
+        ),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--env", "MODE"], "write NAME=VALUE"),
+        (
+            ["test-command", "--cmd", "x", "--matrix", "m.yaml", "--env", "BPFCOMPAT_BIN=x"],
+            "is set by bpfcompat itself",
+        ),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--tool", "no-such-tool"], "no-such-tool"),
+        (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--rootfs", "no-such-root"], "no-such-root"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--runner", "firecracker"], "--runner firecracker"),
         (["test-command", "--cmd", "x", "--matrix", "m.yaml", "--runner", "virtme-ng"], "--runner virtme-ng"),
         (

@@ -34,6 +34,8 @@ def test_the_flat_form(tmp_path):
     assert check.env == (("MODE", "yes"), ("N", "1.10"), ("ON", "true"))
     assert (check.expect.exit, check.expect.stdout, check.timeout) == (3, "attached", 90.0)
     assert project.workdir == tmp_path / ".bpfcompat"
+    (tmp_path / "bpfcompat.yaml").rename(tmp_path / "other.yaml")
+    assert load_project(tmp_path / "other.yaml").workdir == tmp_path / ".bpfcompat" / "other.yaml"
 
 
 def test_checks_and_a_shipped_matrix(tmp_path):
