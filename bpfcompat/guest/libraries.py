@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
@@ -15,6 +17,8 @@ _MISSING = re.compile(
     r"error while loading shared libraries: ([^:\s]+): cannot open|Error loading shared library ([^:\s]+):"
 )
 """As glibc and musl say it."""
+_RELEASE = re.compile(rb"GNU C Library [^\n]* release version (\d+)\.(\d+)")
+"""As the library says it when it is run as a program."""
 _LINKER = re.compile(r"/(?:usr/)?lib(?:64|/x86_64-linux-gnu)?/ld-(?:linux|musl)-x86[-_]64\.so\.\d+")
 
 
@@ -39,6 +43,18 @@ def closure(program: Path, interpreter: str) -> dict[str, Path]:
     standard = next((path.parent for name, path in libraries.items() if re.match(r"libc\.", name)), Path("/lib"))
     placed = {str(standard / name.rpartition("/")[2]): path for name, path in libraries.items()}
     return {interpreter: Path(interpreter), **placed, **{str(path): path for path in libraries.values()}}
+
+
+def c_library(found: Mapping[str, Path]) -> tuple[int, int]:
+    """Return the version of glibc among a program's libraries; (0, 0) if it is linked with another C library, or with none."""
+    path = next((path for name, path in found.items() if name.endswith("/libc.so.6")), None)
+    return _version(path) if path else (0, 0)
+
+
+@functools.cache
+def _version(library: Path) -> tuple[int, int]:
+    found = _RELEASE.search(library.read_bytes())
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _unavailable(message: str) -> NoVerdict:

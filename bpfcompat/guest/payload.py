@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import VALIDATOR, libraries, preflight, validator
+from bpfcompat.guest import VALIDATOR, kit, libraries, preflight, validator
 from bpfcompat.model import Check, Classification, Payload, Shipped
 from bpfcompat.system import digest, disk
 from bpfcompat.validation import Validation
@@ -27,7 +27,7 @@ class Entry:
 
     name: str
     """Relative to the image's root: bin/..., artifact/..., validator/..., files/..., root/... for what init links into the
-    guest's /, or placed/... for what it copies there."""
+    guest's /, over/... for what it also links there in place of the kit's, or placed/... for what it copies there."""
     source: Path
     mode: int
     """Type and permissions; the latter are 0755 or 0644, because a umask is not an input."""
@@ -100,11 +100,14 @@ def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
 
 
 def _libraries(binary: Path) -> Iterator[Entry]:
+    """Yield what a program is linked with. Of two C libraries the newer one runs the programs of both, and never the older."""
     interpreter = preflight.interpreter(binary)
-    for name, source in libraries.closure(binary, interpreter).items() if interpreter else ():
+    found = libraries.closure(binary, interpreter) if interpreter else {}
+    folder = "over" if libraries.c_library(found) > kit.C_LIBRARY else "root"
+    for name, source in found.items():
         for parent in Path(name).parents:
-            yield Entry(f"root{parent}".rstrip("/"), parent, stat.S_IFDIR | 0o755)
-        yield Entry(f"root{name}", source, stat.S_IFREG | 0o755)
+            yield Entry(f"{folder}{parent}".rstrip("/"), parent, stat.S_IFDIR | 0o755)
+        yield Entry(f"{folder}{name}", source, stat.S_IFREG | 0o755)
 
 
 def _refuse_non_file(path: Path, key: str) -> None:

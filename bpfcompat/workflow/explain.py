@@ -26,7 +26,14 @@ _INSIDE = {
 }
 
 
-_KINDS = {"bin": "binary", "artifact": "artifact", "files": "file", "root": "library", "validator": "bpfcompat's"}
+_KINDS = {
+    "bin": "binary",
+    "artifact": "artifact",
+    "files": "file",
+    "root": "library",
+    "over": "library",
+    "validator": "bpfcompat's",
+}
 
 
 @dataclass(frozen=True)

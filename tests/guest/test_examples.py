@@ -4,7 +4,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from bpfcompat.guest import kit, libraries
 from bpfcompat.model import Status
+from tests.parts import KIT
 
 from .conftest import KERNELS
 
@@ -21,6 +23,27 @@ def test_xdp_on_a_veth_pair(verdicts, tmp_path):
     for record in verdicts(command, kernels=KERNELS, binary=tmp_path / "xdp" / "build" / "loader"):
         assert record.verdict.status is Status.PASS, (record.job, record.outcome.stderr.tail)
         assert " packets seen" in record.outcome.stdout.tail
+
+
+def test_libraries_that_are_newer_than_the_kit_s_take_their_place(verdicts, tmp_path, monkeypatch):
+    """A loader built where glibc is newer than Debian 12's does not start with that."""
+    (tmp_path / "x.c").write_text('#include <stdio.h>\nint main(void) { return puts("dynamic") < 0; }\n')
+    subprocess.run(["gcc", "-o", tmp_path / "loader", tmp_path / "x.c"], check=True)
+    command = (
+        "set -e; $BPFCOMPAT_BIN; ip link show lo >/dev/null; readlink /lib/x86_64-linux-gnu/libc.so.6;"
+        " readlink /lib64/ld-linux-x86-64.so.2"
+    )
+    for version, place in (((2, 30), "/bpfcompat/payload/over/"), ((9, 99), "/bpfcompat/tools/")):
+        monkeypatch.setattr(kit, "C_LIBRARY", version)
+        (record,) = verdicts(command, binary=tmp_path / "loader", bundle_libs=True)
+        assert record.verdict.status is Status.PASS, record.outcome
+        lines = record.outcome.stdout.tail.splitlines()
+        assert lines[0] == "dynamic"
+        assert all(line.startswith(place) for line in lines[1:]), lines
+
+
+def test_the_version_of_the_kit_s_c_library_is_known():
+    assert libraries.c_library({"/lib/libc.so.6": KIT.tools / "lib/x86_64-linux-gnu/libc.so.6"}) == kit.C_LIBRARY
 
 
 def test_every_kernel_has_its_modules_and_the_tools(verdicts):

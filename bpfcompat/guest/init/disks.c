@@ -238,7 +238,7 @@ static void mount_system(void)
 			stop_machine();
 		}
 	}
-	link_tree(TOOLS_ROOT "/root", ""); /* beside it stands the lost+found of every ext4 */
+	link_tree(TOOLS_ROOT "/root", "", false); /* beside it stands the lost+found of every ext4 */
 	link_modules();
 	make_static_nodes();
 	if (mount("configfs", "/sys/kernel/config", "configfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && errno != ENODEV && errno != ENOENT)
@@ -259,7 +259,8 @@ static void mount_payload(void)
 			refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
 		copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
 		copy_tree(PAYLOAD_ROOT "/placed", "");
-		link_tree(PAYLOAD_ROOT "/root", "");
+		link_tree(PAYLOAD_ROOT "/root", "", false);
+		link_tree(PAYLOAD_ROOT "/over", "", true);
 		return;
 	}
 	fd = open(device, O_RDONLY | O_CLOEXEC);
@@ -275,5 +276,6 @@ static void mount_payload(void)
 	if (*command_root && !show(PAYLOAD_ROOT, PAYLOAD_ROOT))
 		refuse("the payload cannot be shown in guest.rootfs: %s", strerror(errno));
 	copy_tree(PAYLOAD_ROOT "/placed", command_root);
-	link_tree(PAYLOAD_ROOT "/root", command_root);
+	link_tree(PAYLOAD_ROOT "/root", command_root, false);
+	link_tree(PAYLOAD_ROOT "/over", command_root, true);
 }

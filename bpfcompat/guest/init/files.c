@@ -57,8 +57,19 @@ static void copy_tree(const char *from, const char *to)
 		closedir(directory);
 }
 
-/* Shared libraries stand in the payload as they stand on the host; here they are links, and nothing is replaced. */
-static void link_tree(const char *from, const char *to)
+/* Links to the kit's files may give way; whatever else has that name stays. */
+static bool give_way(const char *target)
+{
+	char link[4096] = "";
+
+	return readlink(target, link, sizeof(link) - 1) > 0 && !strncmp(link, TOOLS_ROOT "/", sizeof(TOOLS_ROOT)) && unlink(target) == 0;
+}
+
+/*
+ * Shared libraries stand in the payload as they stand on the host; here they are links, and nothing of the command's own root
+ * is replaced. over: what is of the kit is, because these are newer: a program for glibc 2.38 does not start with 2.36.
+ */
+static void link_tree(const char *from, const char *to, bool over)
 {
 	DIR *directory = opendir(from);
 	struct dirent *entry;
@@ -74,8 +85,8 @@ static void link_tree(const char *from, const char *to)
 			refuse("%s/%s cannot be linked: %s", from, entry->d_name, strerror(errno));
 		if (S_ISDIR(status.st_mode)) {
 			mkdir(target, 0755);
-			link_tree(source, target);
-		} else if (symlink(source, target) < 0 && errno != EEXIST) {
+			link_tree(source, target, over);
+		} else if (symlink(source, target) < 0 && (errno != EEXIST || (over && give_way(target) && symlink(source, target) < 0))) {
 			refuse("%s cannot be linked: %s", target, strerror(errno));
 		}
 	}

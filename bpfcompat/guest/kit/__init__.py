@@ -13,7 +13,10 @@ from pathlib import Path
 from bpfcompat.guest.kit.contents import ARCHITECTURE, Kit, find
 from bpfcompat.system import host
 
-__all__ = ["ARCHITECTURE", "Kit", "find", "made", "tool"]
+__all__ = ["ARCHITECTURE", "C_LIBRARY", "Kit", "find", "made", "tool"]
+
+C_LIBRARY = (2, 36)
+"""The version of glibc that the kit's dynamic programs bring, Debian 12's."""
 
 
 def tool(program: str) -> list[str]:
