@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--from", dest="source", type=Path, default=Path(WORKDIR_NAME) / "report.json", metavar="FILE",
         help="the report.json to read (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--format", choices=output.FORMATS, default="table", help="(default: %(default)s)")
+    parser.add_argument("--format", choices=output.RENDERED, default="table", help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write it here (default: to stdout)")
     parser.set_defaults(run=run)
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     target = common.writable(options.out, "--out")
     text = output.render(load(options.source), options.format)
     if target is None:
-        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.write(text if text.endswith("\n") or not text else f"{text}\n")
         return 0
     try:
         destination.write(target, text.encode(errors="replace"))

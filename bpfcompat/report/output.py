@@ -16,6 +16,8 @@ from bpfcompat.report import document, progress, table, view
 from bpfcompat.system import atomic, destination
 
 FORMATS = ("table", "json", "markdown", "junit", "html")
+RENDERED = (*FORMATS, "annotations")
+"""What `render` knows: annotations are for the terminal of a CI job, and no run writes them to a file."""
 _PAGE_BYTES = 16 << 20
 _LOG_BYTES = 64 << 10
 
@@ -65,7 +67,7 @@ def write(run: Run, wanted: Wanted) -> None:
 
 
 def render(report: dict[str, Any], name: str) -> str:
-    """Return a report.json in one of FORMATS; as table for stdout."""
+    """Return a report.json in one of RENDERED; as table for stdout."""
     if name == "json":
         return atomic.json_text(report)
     seen = view.read(report)
@@ -79,6 +81,10 @@ def render(report: dict[str, Any], name: str) -> str:
         from bpfcompat.report import junit
 
         return junit.render(seen)
+    if name == "annotations":
+        from bpfcompat.report import annotations
+
+        return annotations.render(seen)
     from bpfcompat.report import html
 
     return html.render(seen, _logs(seen))
