@@ -320,6 +320,20 @@ class Taint:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """What a guest's kernel counts and says beside the command."""
+
+    memory_kills: int
+    """Processes that it killed for want of memory while the command ran; -1 where it does not count them."""
+    charges_programs: bool
+    """It charges BPF memory to RLIMIT_MEMLOCK, as before Linux 5.11, and programs were loaded."""
+    usual_memlock_kib: int
+    """What it lets its first process lock, and a distribution hands on."""
+    unknown_words: str = ""
+    """Words of its command line that it does not know, as far as it says that (Linux 5.14)."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What happened to one job, raw."""
 
@@ -334,13 +348,15 @@ class Outcome:
     command_seconds: float | None = None
     max_rss_kib: int | None = None
     out_of_memory: str | None = None
-    """What the kernel killed for want of memory, by its log."""
+    """What the kernel killed for want of memory, by its log; a process, where it counts one and its log names none."""
     readiness: Readiness | None = None
     """Of a command that does not end by itself."""
     taint: Taint | None = None
     """None if the kernel does not tell it, or did not come to."""
     splat: str = ""
     """What the kernel said about what tainted it first; empty if nothing did, or it said nothing."""
+    counted: Counted | None = None
+    """What the guest's kernel counted meanwhile; None if nobody could tell."""
     stdout: Stream = Stream()
     stderr: Stream = Stream()
     kernel_log: str = ""

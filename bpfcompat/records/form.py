@@ -7,6 +7,7 @@ from typing import Any
 
 from bpfcompat.model import (
     Classification,
+    Counted,
     Observed,
     Outcome,
     OutcomeKind,
@@ -33,6 +34,7 @@ def record(value: dict[str, Any]) -> Record:
     """Return the record that plain data describes; raises one of UNREADABLE for what describes none."""
     verdict, outcome = value["verdict"], value["outcome"]
     observed, taint, readiness = outcome["observed"], outcome.get("taint"), outcome.get("readiness")
+    counted = outcome.get("counted")
     return Record(
         **{
             **value,
@@ -47,6 +49,7 @@ def record(value: dict[str, Any]) -> Record:
                     "observed": Observed(**observed) if observed else None,
                     "readiness": Readiness(**readiness) if readiness else None,
                     "taint": Taint(**taint) if taint else None,
+                    "counted": Counted(**counted) if counted else None,
                     "stdout": Stream(**outcome["stdout"]),
                     "stderr": Stream(**outcome["stderr"]),
                     "mismatches": tuple(outcome["mismatches"]),

@@ -4,6 +4,8 @@ In come a raw outcome, what the validator found, and the expectation; out come a
 hints. Everything here is pure: it reads no file and starts nothing.
 """
 
-from bpfcompat.verdict.decide import decide, is_certain, mismatches, unseen
+from bpfcompat.verdict.decide import decide, is_certain, mismatches, unknown_words, unseen
 
-__all__ = ["bpf", "decide", "findings", "hints", "is_certain", "mismatches", "readiness", "taint", "unseen"]
+__all__ = [
+    "bpf", "decide", "findings", "hints", "is_certain", "mismatches", "readiness", "taint", "unknown_words", "unseen",
+]  # fmt: skip

@@ -6,8 +6,9 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 
-from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Ready, Status, Verdict
+from bpfcompat.model import Classification, Counted, Expectation, Outcome, OutcomeKind, Ready, Status, Verdict
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings, readiness, taint
 
@@ -34,9 +35,15 @@ def decide(
         timed_out = outcome.kind is OutcomeKind.TIMEOUT
         why = readiness.failure(outcome, ready, "") if ready else None
         classification, reason = why or (_AFTER_BEGIN[outcome.kind], outcome.reason)
+        if timed_out and validation:
+            reason = f"{reason.rstrip('.')}: it is the validator, which loads and attaches the object."
         return Verdict(Status.FAIL, classification, reason, failed_stage="command", timed_out=timed_out)
     if validation and outcome.findings is not None:
-        return findings.verdict(outcome.findings, validation)
+        found = findings.verdict(outcome.findings, validation)
+        return replace(found, reason=found.reason + _killed(outcome)) if found.failed_stage == "functional" else found
+    if validation:
+        reason = f"The object was not tried to its end.{_killed(outcome)}"  # nothing else comes here without findings
+        return Verdict(Status.FAIL, Classification.RESOURCE_LIMIT, reason, failed_stage="load")
     return _ended(outcome, outcome.wait_status, expect, ready)
 
 
@@ -62,9 +69,14 @@ def _ended(outcome: Outcome, status: int, expect: Expectation, ready: Ready | No
             f"expected {'exit ' if killed_by else ''}{expect.exit}{f', after SIG{ready.signal}' if ready else ''}"
         )
         reason = f"Command {ending} ({expected}) on this kernel."
-    if outcome.out_of_memory is not None:
-        reason += f" The guest ran out of memory, and its kernel killed '{outcome.out_of_memory}'."
-    return Verdict(Status.FAIL, classification, reason, "command", exit_code, killed_by, core)
+    return Verdict(Status.FAIL, classification, reason + _killed(outcome), "command", exit_code, killed_by, core)
+
+
+def _killed(outcome: Outcome) -> str:
+    """Return a sentence on what the guest's kernel killed for want of memory; empty if it killed nothing."""
+    if outcome.out_of_memory is None:
+        return ""
+    return f" The guest ran out of memory, and its kernel killed '{outcome.out_of_memory}'."
 
 
 def _signal_name(number: int) -> str:
@@ -106,6 +118,14 @@ def unseen(expect: Expectation, truncated: frozenset[str]) -> tuple[str, ...]:
         for name, _, wanted, unwanted in _patterns(expect, b"", b"")
         if name in truncated and (wanted, unwanted) != (None, None)
     )
+
+
+def unknown_words(counted: Counted | None) -> tuple[str, ...]:
+    """Return a note on words of the command line that the kernel does not know, if the guest told of any."""
+    # What a kernel says of that has our words in it, too, where it does not know one of these.
+    own = ("console=", "panic=", "quiet", "cryptomgr", "no_timer_check", "BOOT_IMAGE")
+    unknown = [word for word in counted.unknown_words.split() if not word.startswith(own)] if counted else []
+    return (f"the kernel does not know these words of its command line: {' '.join(unknown)}",) if unknown else ()
 
 
 def _patterns(expect: Expectation, stdout: bytes, stderr: bytes) -> Iterator[tuple[str, bytes, str | None, str | None]]:

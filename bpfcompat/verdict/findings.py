@@ -114,11 +114,11 @@ def tests(found: Findings, validation: Validation) -> Iterator[tuple[FunctionalT
 
 def notes(found: Findings, validation: Validation) -> Iterator[str]:
     """Yield what a reader should know beside the verdict."""
-    # Its own words for that have ours in them, too, where a kernel does not know one of these.
-    own = ("console=", "panic=", "quiet", "cryptomgr", "no_timer_check", "BOOT_IMAGE")
-    unknown = [word for word in found["kernel"].get("unknown_words", "").split() if not word.startswith(own)]
-    if unknown:
-        yield f"the kernel does not know these words of its command line: {' '.join(unknown)}"
+    if found.get("charged_kib", 0) > found.get("usual_memlock_kib", 0):
+        yield (
+            f"what it loads is charged to RLIMIT_MEMLOCK on this kernel, {found['charged_kib']:,} KiB, and a distribution gives"
+            f" {found['usual_memlock_kib']:,}: its loader has to raise that, as libbpf 1.0 and newer do by themselves"
+        )
     for one in found["maps"]:
         asked, given = one["declared_max_entries"], one["max_entries"]
         if given != asked:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from bpfcompat.guest import STREAM_KEPT
-from bpfcompat.model import Classification, Outcome, OutcomeKind, Ready, Stream, Taint
+from bpfcompat.model import Classification, Counted, Outcome, OutcomeKind, Ready, Stream, Taint
 from bpfcompat.system import processes
 from bpfcompat.vm.console import ConnectionEnded, Line, Streams
 from bpfcompat.vm.emulator import Emulator
@@ -35,6 +35,7 @@ class Command:
         self._taint: Taint | None = None
         self._ready = ready
         self._readying = Readying(ready, self._control, streams, nonce) if ready else None
+        self._counted: Counted | None = None
 
     def finish(self, seconds: float, most: float) -> Outcome:
         """Wait for the command's end and return what happened; the evidence is complete when this returns.
@@ -96,6 +97,9 @@ class Command:
         elif line.kind == "TAINT":
             before, after = (int(text) for text in line.fields)
             self._taint = Taint(before, after) if before >= 0 and after >= 0 else None
+        elif line.kind == "COUNTED":
+            kills, charges, memlock, *unknown = line.fields
+            self._counted = Counted(int(kills), charges == "1", int(memlock), "".join(unknown))
         return self._readying is not None and self._readying.take(line)
 
     def _ended(self, line: Line) -> Outcome:
@@ -116,6 +120,7 @@ class Command:
         return Outcome(
             OutcomeKind.ENDED, wait_status=status, command_seconds=nanoseconds / 1e9, max_rss_kib=rss, notes=tuple(notes),
             taint=self._taint, readiness=self._readying.ended(nanoseconds / 1e9) if self._readying else None,
+            counted=self._counted,
             stdout=_stream(self._folder / "stdout.log", out, out_sent), stderr=_stream(self._folder / "stderr.log", err, err_sent),
         )  # fmt: skip
 

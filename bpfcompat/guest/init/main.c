@@ -12,6 +12,7 @@
  *     BPFCOMPAT <version> MEANWHILE <nonce> <wait status> <crc>   what runs while it is ready has ended
  *     BPFCOMPAT <version> SIGNALLED <nonce> <crc>              the command gets its signal
  *     BPFCOMPAT <version> TAINT <nonce> <before the command> <now> <crc>      /proc/sys/kernel/tainted, before END and DUMPED
+ *     BPFCOMPAT <version> COUNTED <nonce> <killed for want of memory> <BPF programs were loaded> <usual memlock KiB> <unknown words of the command line> <crc>
  *     BPFCOMPAT <version> END   <nonce> <wait status> <ns> <utime us> <stime us> <max rss KiB> <out> <out sent> <err> <err sent> <drained> <crc>
  *     BPFCOMPAT <version> FAIL  <nonce> <what could not be done> <crc>
  * The host sends "JOB <nonce> <length> <crc>\n" and then <length> bytes of NUL-terminated key, value pairs, in windows
@@ -32,6 +33,7 @@
 #include "streams.c"
 #include "taint.c"
 #include "ready.c"
+#include "counted.c"
 #include "run.c"
 
 int main(void)
@@ -55,6 +57,7 @@ int main(void)
 		log_line("this kernel has no four 8250 serial ports: %s", strerror(errno));
 		stop_machine();
 	}
+	note_unknown_words();
 	say("READY", "%s", kernel.release);
 
 	blob = receive_job(&length);

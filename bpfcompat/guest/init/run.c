@@ -138,6 +138,7 @@ static void run(const struct job *job)
 	sigprocmask(SIG_BLOCK, &child_ends, NULL);
 	children = signalfd(-1, &child_ends, SFD_CLOEXEC | SFD_NONBLOCK);
 	begin_taint();
+	begin_counting();
 	say("BEGIN", "%s\t%s\t%s", kernel.release, kernel.machine, kernel.version);
 	began = monotonic_ns();
 	command = start(job, job->while_ready ? ready.pipes : NULL);
@@ -161,6 +162,7 @@ static void run(const struct job *job)
 	send_rest(&err);
 	reopen(&control, "/dev/ttyS1");
 	tell_taint();
+	tell_counted();
 	say("END", "%d\t%lld\t%lld\t%lld\t%ld\t%llu\t%llu\t%llu\t%llu\t%d", status, (long long)took,
 	    usage.ru_utime.tv_sec * 1000000ll + usage.ru_utime.tv_usec, usage.ru_stime.tv_sec * 1000000ll + usage.ru_stime.tv_usec,
 	    usage.ru_maxrss, (unsigned long long)out.total, (unsigned long long)out.sent, (unsigned long long)err.total,

@@ -22,6 +22,11 @@ LINKED = ("-Wl,--wrap=syscall",)
 LIBBPF_VARIABLE = "BPFCOMPAT_LIBBPF"
 OBJECT_BYTES_AT_MOST = 256 << 20
 _HEADER_BYTES = 64
+_MENDED = {
+    "legacy map definitions": 'declare its maps in SEC(".maps"), as libbpf 1.0 and newer want it; or try its own loader instead',
+    "BTF is required": "compile it with -g, which makes BTF of its maps and externs",
+}
+"""What to do about what libbpf says of an object that it does not open."""
 _64_BIT_LITTLE_ENDIAN = b"\x02\x01"
 _ET_REL, _EM_BPF = 1, 247
 _HINT = f"remove {LIBBPF_VARIABLE}, or give it what it needs: apt-get install gcc libc6-dev libelf-dev zlib1g-dev"
@@ -127,7 +132,8 @@ def check_object(path: Path, content: Path, validation: Validation, program: Pat
         raise _refusal(path, crash, "build it again")
     if found["open_errno"]:
         why = said[0].removeprefix("libbpf: ") if said else os.strerror(found["open_errno"])
-        raise _refusal(path, f"cannot be opened by libbpf {found['libbpf']} ({why})", "build it again")
+        mended = next((how for words, how in _MENDED.items() if words in why), "build it again")
+        raise _refusal(path, f"cannot be opened by libbpf {found['libbpf']} ({why})", mended)
     if not found["programs"] and not found["maps"]:
         raise _refusal(
             path, "has neither a program nor a map in it", 'give a function a section: SEC("tracepoint/...")'

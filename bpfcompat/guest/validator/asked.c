@@ -58,6 +58,8 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 		return got;
 	if (a == BPF_PROG_LOAD && asked_about && same_name(attr->prog_name, asked_name))
 		hear_program(attr, c, got < 0 ? error : 0);
+	else if (a == BPF_PROG_LOAD && asked_about && got < 0 && *attr->prog_name && strncmp(attr->prog_name, "libbpf_", 7))
+		other_refused = true; /* of the same object: libbpf's own questions have such a name, or none */
 	/* libbpf tries some maps again in another way, without BTF for instance: only the last answer counts. */
 	if (a == BPF_MAP_CREATE && got >= 0 && same_name(refused_map, attr->map_name))
 		refused_map_errno = 0;

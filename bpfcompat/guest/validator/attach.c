@@ -137,6 +137,36 @@ static const char *attach_link(struct bpf_program *program, struct bpf_link **li
 	}
 }
 
+/* What a program hangs on that is attached to a tracepoint and reads nothing of it: errno, or 0 where it was attached. */
+static int errno_of_nothing(const char *event)
+{
+	const struct bpf_insn nothing[] = { { .code = BPF_ALU64 | BPF_MOV | BPF_K }, { .code = BPF_JMP | BPF_EXIT } };
+	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr) };
+	char file[512], id[32];
+	int event_fd, program_fd, error;
+
+	snprintf(file, sizeof(file), EVENTS "/%s/id", event);
+	read_text(file, id, sizeof(id));
+	attr.config = strtoull(id, NULL, 10);
+	event_fd = (int)syscall(__NR_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	program_fd = bpf_prog_load(BPF_PROG_TYPE_TRACEPOINT, NULL, "GPL", nothing, 2, NULL);
+	error = event_fd < 0 || program_fd < 0 || ioctl(event_fd, PERF_EVENT_IOC_SET_BPF, program_fd) < 0 ? errno : 0;
+	close(event_fd);
+	close(program_fd);
+	return error;
+}
+
+/*
+ * Whether this kernel has no such way to attach, which is certain by its BTF: older ones load a program for it all the same.
+ * Only asked of ways that came after 5.10, since reading the BTF takes its time.
+ */
+static bool no_such_way(const struct bpf_program *program)
+{
+	enum bpf_attach_type way = bpf_program__expected_attach_type(program);
+
+	return bpf_program__type(program) != BPF_PROG_TYPE_STRUCT_OPS && way >= BPF_SK_SKB_VERDICT && knows("bpf_attach_type", way) == 0;
+}
+
 static void attach(struct bpf_program *program, struct program_result *found, struct bpf_link **link)
 {
 	const char *told = setting(&program_options, bpf_program__name(program), "attach");
@@ -151,8 +181,14 @@ static void attach(struct bpf_program *program, struct program_result *found, st
 	} else {
 		found->attach_why = attach_link(program, link);
 		attached = *link;
+		if (found->attach_why && no_such_way(program)) {
+			found->attach_why = NULL;
+			errno = EINVAL;
+		}
 	}
 	found->attach_errno = attached ? 0 : errno;
+	if (found->attach_errno == EACCES && bpf_program__type(program) == BPF_PROG_TYPE_TRACEPOINT && !told)
+		found->reads_behind = !errno_of_nothing(strchr(bpf_program__section_name(program), '/') + 1);
 	found->attach = found->attach_why ? SKIPPED : attached ? DONE : FAILED;
 }
 

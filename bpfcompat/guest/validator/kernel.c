@@ -87,18 +87,6 @@ static void read_text(const char *file, char *text, size_t size)
 	text[got > 0 ? got : 0] = 0;
 }
 
-static void read_unknown_words(void)
-{
-	static char log[256 * 1024];
-	int got = klogctl(3, log, sizeof(log) - 1); /* SYSLOG_ACTION_READ_ALL */
-	const char *found;
-
-	log[got > 0 ? got : 0] = 0;
-	found = strstr(log, "Unknown kernel command line parameters \"");
-	if (found)
-		sscanf(found, "%*[^\"]\"%511[^\"\n]", facts.unknown);
-}
-
 /* Read before anything is attached: an LSM program may refuse the very file_open that asks for it. */
 static void read_facts(void)
 {
@@ -114,7 +102,6 @@ static void read_facts(void)
 		facts.memory_kib = (unsigned long long)memory.totalram * memory.mem_unit / 1024;
 	uname(&names);
 	snprintf(config, sizeof(config), "/boot/config-%s", names.release);
-	read_unknown_words();
 	facts.config = access(config, R_OK) == 0 || access("/proc/config.gz", R_OK) == 0;
 }
 

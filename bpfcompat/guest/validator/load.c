@@ -94,12 +94,13 @@ static void load_alone(size_t wanted)
 	note_calls(tried, found);
 	alone = true;
 	asked_about = found;
+	other_refused = false;
 	asked_name = bpf_program__name(tried);
 	found->prepare_errno = bpf_object__prepare(object) ? errno : 0;
 	found->load_errno = found->prepare_errno ? found->prepare_errno : bpf_object__load(object) ? errno : 0;
 	asked_about = NULL;
 	alone = false;
-	found->load = found->load_errno ? FAILED : DONE;
+	found->load = !found->load_errno ? DONE : !found->asked && other_refused ? SKIPPED : FAILED;
 	if (found->load_errno) {
 		keep_log(found);
 		found->said = strdup(said);

@@ -20,6 +20,8 @@ static void put_map(const struct bpf_map *map, const struct map_result *found)
 		put_number("key_bytes", bpf_map__key_size(map));
 		put_number("value_bytes", bpf_map__value_size(map));
 		put_number("flags", bpf_map__map_flags(map));
+		if (type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS)
+			put_bool("inner_known", found->inner > 0 || bpf_map__inner_map((struct bpf_map *)map));
 	}
 	close_value('}');
 }
@@ -46,15 +48,15 @@ static void put_question(const struct program_result *found)
 	put_number("errno_without_type", found->errno_without_type);
 }
 
-static void put_facts(const struct bpf_program *program, const struct program_result *found)
+static void put_facts(struct bpf_object *object, const struct bpf_program *program, const struct program_result *found)
 {
 	enum bpf_attach_type attach_type = bpf_program__expected_attach_type(program);
+	bool member = bpf_program__type(program) == BPF_PROG_TYPE_STRUCT_OPS; /* then it is the number of a member */
 	const char *target;
 	int has = has_target(bpf_program__section_name(program), &target);
 
 	put_known("type_known", knows("bpf_prog_type", bpf_program__type(program)));
-	put_known("attach_type_known", knows("bpf_attach_type", attach_type));
-	put_text("target", target);
+	put_known("attach_type_known", member ? -1 : knows("bpf_attach_type", attach_type));
 	put_known("target_found", has);
 	put_bool("core_poisoned", found->poisoned);
 	put_numbers("missing_helpers", found->missing_helpers, found->missing_helper_count);
@@ -63,10 +65,10 @@ static void put_facts(const struct bpf_program *program, const struct program_re
 		put_known("type_offered", libbpf_probe_bpf_prog_type(bpf_program__type(program), NULL));
 	put_function(program);
 	put_file_of(program);
-	put_arguments(program);
+	put_target(object, program);
 }
 
-static void put_program(const struct bpf_program *program, const struct program_result *found)
+static void put_program(struct bpf_object *object, const struct bpf_program *program, const struct program_result *found)
 {
 	open_value(NULL, '{');
 	put_text("name", bpf_program__name(program));
@@ -81,6 +83,8 @@ static void put_program(const struct bpf_program *program, const struct program_
 	put_text("attach", attach_words[found->attach]);
 	put_number("attach_errno", found->attach_errno);
 	put_text("attach_skipped", found->attach_why);
+	if (found->reads_behind)
+		put_bool("reads_behind", true);
 	if (found->load == FAILED) {
 		put_text("log", found->log);
 		put_number("log_bytes", (long long)found->log_length);
@@ -88,7 +92,7 @@ static void put_program(const struct bpf_program *program, const struct program_
 		put_question(found);
 	}
 	if (found->load == FAILED || found->attach == FAILED)
-		put_facts(program, found);
+		put_facts(object, program, found);
 	close_value('}');
 }
 
@@ -101,8 +105,46 @@ static void put_kernel(void)
 	put_number("memory_kib", (long long)facts.memory_kib);
 	put_text("lsm", facts.lsm);
 	put_text("lockdown", facts.lockdown);
-	put_text("unknown_words", facts.unknown);
 	close_value('}');
+}
+
+/* What the kernel charges to RLIMIT_MEMLOCK for a map or a program, in bytes; before Linux 5.11 (3ac1f01b43b6). */
+static long long charged(int fd)
+{
+	char name[64], line[128];
+	long long bytes = 0;
+	FILE *file;
+
+	snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", fd);
+	file = fd < 0 ? NULL : fopen(name, "re");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "memlock: %lld", &bytes);
+	if (file)
+		fclose(file);
+	return bytes;
+}
+
+/* What all that was loaded takes of that limit, and the limit that a distribution hands on: the kernel's own threads have it. */
+static void put_charged(struct bpf_object *object)
+{
+	struct bpf_program *program;
+	struct bpf_map *map;
+	struct utsname names;
+	struct rlimit usual;
+	unsigned int major = 0, minor = 0;
+	long long bytes = 0;
+
+	/* By the release: reading the kernel's BTF takes most of a second under emulation, and this is told of what passes. */
+	if (uname(&names) < 0 || sscanf(names.release, "%u.%u", &major, &minor) != 2 || major > 5 || (major == 5 && minor > 10))
+		return;
+	if (prlimit(2, RLIMIT_MEMLOCK, NULL, &usual) < 0)
+		return;
+	bpf_object__for_each_map(map, object)
+		bytes += charged(bpf_map__fd(map));
+	bpf_object__for_each_program(program, object)
+		bytes += charged(bpf_program__fd(program));
+	put_number("charged_kib", bytes / 1024);
+	put_number("usual_memlock_kib", (long long)(usual.rlim_cur / 1024));
 }
 
 static void put_object(struct bpf_object *object, int load_errno)
@@ -120,8 +162,10 @@ static void put_object(struct bpf_object *object, int load_errno)
 	index = 0;
 	open_value("programs", '[');
 	bpf_object__for_each_program(program, object)
-		put_program(program, &programs[index++]);
+		put_program(object, program, &programs[index++]);
 	close_value(']');
+	if (!load_errno && strcmp(mode, "open"))
+		put_charged(object);
 	if (load_errno) {
 		put_number("prepare_errno", prepare_errno);
 		put_bool("prepared_apart", HAS_PREPARE);

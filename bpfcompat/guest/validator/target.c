@@ -154,14 +154,48 @@ static void describe_type(uint32_t id, char *text, size_t size)
 		snprintf(text, size, "%s%s%s%s", kind, btf__name_by_offset(kernel_btf, type->name_off), *stars ? " " : "", stars);
 }
 
-/* The arguments of what a program is attached to by BTF, if that is there. */
-static void put_arguments(const struct bpf_program *program)
+/*
+ * What a struct_ops program implements, of this kernel's BTF: libbpf keeps the member's number as its way to attach. The
+ * object's maps say of which structure: the first of them that has that member, a function.
+ */
+static const struct btf_type *implemented(struct bpf_object *object, const struct bpf_program *program, char *name, size_t size)
+{
+	uint32_t index = (uint32_t)bpf_program__expected_attach_type(program);
+	const struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object) {
+		const struct btf_type *own = btf__type_by_id(bpf_object__btf(object), bpf_map__btf_value_type_id(map)), *type;
+		const char *of = own ? btf__name_by_offset(bpf_object__btf(object), own->name_off) : NULL;
+		int id = of && bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS ? find_type("", of, BTF_KIND_STRUCT) : 0;
+
+		if (id <= 0 || index >= btf_vlen(btf__type_by_id(kernel_btf, (uint32_t)id)))
+			continue;
+		type = btf__type_by_id(kernel_btf, (uint32_t)id);
+		snprintf(name, size, "%s.%s", of, btf__name_by_offset(kernel_btf, btf_members(type)[index].name_off));
+		type = btf__type_by_id(kernel_btf, btf_members(type)[index].type);
+		if (btf_is_ptr(type) && btf_is_func_proto(btf__type_by_id(kernel_btf, type->type)))
+			return type;
+	}
+	return NULL;
+}
+
+/* The target, and the arguments of what a program is attached to by BTF, if that is there. */
+static void put_target(struct bpf_object *object, const struct bpf_program *program)
 {
 	const char *target;
 	const struct btf_type *type;
 	int id = target_id(bpf_program__section_name(program), &target), first;
+	char member[256];
 
+	/* Not so that it would count as missing otherwise: a module's raw tracepoint is not in this BTF. */
+	if (bpf_program__type(program) == BPF_PROG_TYPE_RAW_TRACEPOINT && *target)
+		id = find_type("btf_trace_", target, BTF_KIND_TYPEDEF);
 	type = id > 0 ? btf__type_by_id(kernel_btf, (uint32_t)id) : NULL;
+	if (bpf_program__type(program) == BPF_PROG_TYPE_STRUCT_OPS) {
+		type = implemented(object, program, member, sizeof(member));
+		target = type ? member : target;
+	}
+	put_text("target", target);
 	first = type && btf_is_typedef(type); /* a tracepoint's own: void *__data */
 	while (type && (btf_is_typedef(type) || btf_is_ptr(type) || btf_is_func(type)))
 		type = btf__type_by_id(kernel_btf, type->type);

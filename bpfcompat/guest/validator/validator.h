@@ -17,8 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/klog.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -76,6 +78,7 @@ struct program_result {
 	uint32_t asked_flags, asked_attach_type;
 	int errno_without_flags, errno_without_type; /* of the same question without these; 0 where only these were refused */
 	const char *attach_why;
+	bool reads_behind; /* what its tracepoint has: one that reads nothing is attached */
 };
 
 struct map_result {
@@ -104,12 +107,13 @@ static char said[1024]; /* libbpf's latest words */
 static bool alone;      /* one program is loaded alone: what libbpf says of the object then was said before */
 static struct program_result *asked_about; /* the kernel's answer is noted for this program, whose name is: */
 static const char *asked_name;
+static bool other_refused; /* a program that is loaded with it, and before it */
 static char refused_map[BPF_OBJ_NAME_LEN];
 static uint32_t refused_map_type;
 static int refused_map_errno;
 static struct {
 	bool btf, tracefs, config;
-	char lsm[512], lockdown[512], unknown[512]; /* words of the command line: Linux 5.14 says which */
+	char lsm[512], lockdown[512];
 	unsigned long long memory_kib;
 } facts;
 static struct btf *kernel_btf;

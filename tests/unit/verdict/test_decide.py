@@ -8,11 +8,13 @@ import pytest
 from bpfcompat import verdict
 from bpfcompat.model import (
     Classification,
+    Counted,
     Expectation,
     Outcome,
     OutcomeKind,
     Status,
 )
+from bpfcompat.validation import Validation
 
 ENDED = Outcome(OutcomeKind.ENDED, wait_status=0)
 
@@ -86,3 +88,25 @@ def test_a_pattern_that_was_not_looked_for_everywhere_says_so():
     assert verdict.unseen(expect, frozenset({"stdout"})) == ()
     (note,) = verdict.unseen(expect, frozenset({"stdout", "stderr"}))
     assert "stderr" in note
+
+
+def test_a_validator_that_was_killed_for_want_of_memory_is_no_fault_of_the_kernel():
+    killed = replace(ENDED, wait_status=signal.SIGKILL, out_of_memory="validator")
+    found = verdict.decide(killed, Expectation(), Validation())
+    assert (found.status, found.classification, found.failed_stage) == (
+        Status.FAIL,
+        Classification.RESOURCE_LIMIT,
+        "load",
+    )
+    assert found.reason == (
+        "The object was not tried to its end. The guest ran out of memory, and its kernel killed 'validator'."
+    )
+
+
+def test_words_that_a_kernel_does_not_know_are_told_without_our_own():
+    counted = Counted(0, False, 64, "console=ttyS0 no_timer_check lockdwn=integrity cryptomgr.notests foo")
+    assert verdict.unknown_words(counted) == (
+        "the kernel does not know these words of its command line: lockdwn=integrity foo",
+    )
+    assert verdict.unknown_words(replace(counted, unknown_words="panic=-1")) == ()
+    assert verdict.unknown_words(None) == ()
