@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from bpfcompat.model import Classification
 from bpfcompat.validation import FunctionalTest
-from bpfcompat.verdict import bpf, targets
+from bpfcompat.verdict import bpf, targets, verifier
 from bpfcompat.verdict.causes import REFUSED, RESOURCES, Cause, Findings, Why, because, denied, name, not_built
 
 _OPTIONS = {42: "CONFIG_FPROBE", 56: "CONFIG_FPROBE"}
@@ -45,6 +45,13 @@ def _missing_file(program: Findings) -> Why | None:
 def _whys(program: Findings, found: Findings) -> Iterator[Why]:
     number = program["attach_errno"]
     unsupported = Classification.UNSUPPORTED_ATTACH_TYPE
+    if program.get("reads_behind"):
+        why = f"the program reads behind what the tracepoint {program['target']} has on this kernel ({name(number)})"
+        yield unsupported, "high", why
+    takes = program.get("arguments")
+    if program["type"] == "raw_tracepoint" and number == errno.EINVAL and takes is not None:
+        # __bpf_probe_register in kernel/trace/bpf_trace.c has no other reason for it, 4.17 to 7.3.
+        yield unsupported, "high", f"{verifier.takes(program['target'], takes)}, and the program reads behind that"
     yield from denied(number, found["kernel"])
     if program["attach_type_known"] is False:
         way = bpf.named(bpf.ATTACH_TYPES, program["attach_type_id"], "attach type")

@@ -30,7 +30,9 @@ ATTACH_TYPES = {
     33: ("xdp_devmap", "5.8"), 35: ("xdp_cpumap", "5.9"), 36: ("sk_lookup", "5.9"), 37: ("xdp through a link", "5.9"),
     38: ("sk_skb/verdict", "5.13"), 41: ("perf_event through a link", "5.15"), 42: ("kprobe.multi", "5.18"),
     43: ("lsm_cgroup", "6.0"), 44: ("struct_ops through a link", "6.4"), 45: ("netfilter", "6.4"), 46: ("tcx/ingress", "6.6"),
-    47: ("tcx/egress", "6.6"), 48: ("uprobe.multi", "6.6"), 54: ("netkit/primary", "6.7"), 55: ("netkit/peer", "6.7"),
+    47: ("tcx/egress", "6.6"), 48: ("uprobe.multi", "6.6"), 49: ("cgroup/connect_unix", "6.7"), 50: ("cgroup/sendmsg_unix", "6.7"),
+    51: ("cgroup/recvmsg_unix", "6.7"), 52: ("cgroup/getpeername_unix", "6.7"), 53: ("cgroup/getsockname_unix", "6.7"),
+    54: ("netkit/primary", "6.7"), 55: ("netkit/peer", "6.7"),
     56: ("kprobe.session", "6.10"), 57: ("uprobe.session", "6.13"),
 }  # fmt: skip
 """Those that were added after most were there; loaders stumble over these."""
@@ -76,6 +78,14 @@ SECTIONS = {
 }  # fmt: skip
 """Names of libbpf's for a type and one of its several ways to attach, which a manifest's `type` may say, too."""
 
+MAP_FLAGS = (
+    "BPF_F_NO_PREALLOC", "BPF_F_NO_COMMON_LRU", "BPF_F_NUMA_NODE", "BPF_F_RDONLY", "BPF_F_WRONLY", "BPF_F_STACK_BUILD_ID",
+    "BPF_F_ZERO_SEED", "BPF_F_RDONLY_PROG", "BPF_F_WRONLY_PROG", "BPF_F_CLONE", "BPF_F_MMAPABLE", "BPF_F_PRESERVE_ELEMS",
+    "BPF_F_INNER_MAP", "BPF_F_LINK", "BPF_F_PATH_FD", "BPF_F_VTYPE_BTF_OBJ_FD", "BPF_F_TOKEN_FD", "BPF_F_SEGV_ON_FAULT",
+    "BPF_F_NO_USER_CONV",
+)  # fmt: skip
+"""By their bits, the lowest first."""
+
 POISONED_CALL = 195896080
 """0xbad2310: libbpf puts a call of this where a CO-RE relocation found no target."""
 
@@ -83,6 +93,13 @@ POISONED_CALL = 195896080
 def number_of(table: dict[int, tuple[str, str]], name: str) -> int | None:
     """Return the number that a name has in one of the tables above."""
     return next((number for number, (known, _) in table.items() if known == name), None)
+
+
+def flags(number: int) -> str:
+    """Return the names of a map's flags, as one writes them in C; empty if there are none."""
+    known = [name for bit, name in enumerate(MAP_FLAGS) if number & 1 << bit]
+    rest = number & -1 << len(MAP_FLAGS)
+    return " | ".join([*known, *([f"{rest:#x}"] if rest else [])])
 
 
 def named(table: dict[int, tuple[str, str]], number: int, kind: str) -> str:

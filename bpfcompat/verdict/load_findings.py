@@ -28,6 +28,7 @@ _NEEDS_BTF = {"tracing", "lsm", "ext", "struct_ops"}
 """Types of programs that are attached by the kernel's BTF."""
 _OTHER_PROTOTYPE = re.compile(r"extern \(func ksym\) '([^'\n]+)': func_proto \[\d+\] incompatible with (\S+) \[")
 _OTHER_TYPE = re.compile(r"extern \(var ksym\) '([^'\n]+)': incompatible types")
+_NOT_SET = re.compile(r"extern '((?:CONFIG|LINUX)_\w+)' \(strong\): not resolved")
 _NO_STRUCT_OPS = re.compile(r"struct_ops init_kern: struct (?:bpf_struct_ops_)?(\w+) is not found in kernel BTF")
 _NO_MEMBER = re.compile(r"struct_ops init_kern (\w+): Cannot find member (\w+) in kernel BTF")
 """What libbpf 1.7 says (libbpf.c): it ends with EINVAL or ENOTSUP for all of these."""
@@ -92,12 +93,16 @@ def _wants(found: Findings) -> Iterator[Cause]:
             core, "high", f"The object reads {', '.join(missing)}, which this kernel does not have (ksym).", "load"
         )
     if other := _OTHER_PROTOTYPE.search(said):
-        reason = (
-            f"The object calls {other[1]} (kfunc) with other arguments than it takes on this kernel, says {libbpf}."
-        )
+        reason = f"The object calls {other[1]} (kfunc) by another prototype than it has on this kernel, says {libbpf}."
         yield Cause(core, "high", reason, "load")
     if other := _OTHER_TYPE.search(said):
         reason = f"The object reads {other[1]} (ksym) as another type than it is on this kernel, says {libbpf}."
+        yield Cause(core, "high", reason, "load")
+    if unset := _NOT_SET.search(said):
+        reason = (
+            f"The object reads {unset[1]} of the kernel's configuration (extern ... __kconfig), which is not set there; declared"
+            " __weak, it could do without."
+        )
         yield Cause(core, "high", reason, "load")
     if lacking := _NO_STRUCT_OPS.search(said):
         yield _no_struct_ops(lacking[1], found)
@@ -133,7 +138,7 @@ def _no_struct_ops(kind: str, found: Findings) -> Cause:
     why = (
         lacking
         if lacking and not _older(found, since)
-        else f"Linux {since}{f' and {option}' if option else ''}"
+        else f"that is Linux {since}{f' with {option}' if option else ''}"
         if since
         else ""
     )
@@ -164,10 +169,15 @@ def _map_whys(one: Findings, number: int, found: Findings) -> Iterator[Why]:
     yield from denied(number, found["kernel"])
     if one.get("type_known") is False:
         yield Classification.UNSUPPORTED_MAP_TYPE, "high", f"it does not have the type {kind}"
+    if one.get("inner_known") is False:
+        why = "the object does not say what the maps in it are, which its own loader has to; `maps: [{name, inner}]` in a manifest does"
+        yield Classification.UNSUPPORTED_MAP_TYPE, "high", why
     if number in RESOURCES:
         yield Classification.RESOURCE_LIMIT, "high", resources.of_map(one, number, found)
     if number in REFUSED:
-        why = f"it knows the type {kind}, but refuses its flags or sizes ({name(number)})"
+        flags = bpf.flags(one.get("flags", 0))
+        asked = f"its flags ({flags}) or its sizes" if flags else "its sizes"
+        why = f"it knows the type {kind}, but refuses {asked} ({resources.entries(one)}, {name(number)})"
         yield Classification.UNSUPPORTED_MAP_TYPE, "medium", why
     yield Classification.UNKNOWN, "low", name(number)
 

@@ -35,6 +35,11 @@ _FLAGS = {1 << 5: ("BPF_F_XDP_HAS_FRAGS (xdp.frags)", "5.18"), 1 << 4: ("BPF_F_S
           1 << 6: ("BPF_F_XDP_DEV_BOUND_ONLY", "6.3")}  # fmt: skip
 _NOT_MODIFIABLE = re.compile(r"(\w+)\(\) is not modifiable")
 _NOT_SLEEPABLE = re.compile(r"(\w+) is not sleepable")
+_NONE_SLEEPABLE = re.compile(r"^Only [^\n]* programs can be sleepable", re.MULTILINE)
+"""What kernels since 5.10 say of a kind that has no sleepable programs (check_attach_btf_id in kernel/bpf/verifier.c)."""
+_SLEEPABLE = {"kprobe": "6.0"}
+"""Types that had none at first, and the Linux release since which they have (64ad7556c75b)."""
+_SYSTEM_CALL = re.compile(r"__\w+_sys_")
 _NO_ADDRESS = re.compile(r"The address of function (\w+) cannot be found")
 _EXT = 28
 _LAST_WORDS = re.compile(r"failed to load(?: object)? |BPF program load failed|^-- |^\s*$")
@@ -42,7 +47,7 @@ _LAST_WORDS = re.compile(r"failed to load(?: object)? |BPF program load failed|^
 
 def cause(program: Findings, found: Findings, failed: int) -> Cause:
     """Return why a program was not loaded, as the object's cause."""
-    more = f" {failed - 1} more fail, too." if failed > 1 else ""
+    more = f" {failed - 1} more {'fails' if failed == 2 else 'fail'}, too." if failed > 1 else ""
     return because(f"Program '{program['name']}' cannot be loaded on this kernel", "load", whys(program, found), more)
 
 
@@ -52,13 +57,13 @@ def whys(program: Findings, found: Findings) -> Iterator[Why]:
     if program["type_known"] is False:
         kind = bpf.named(bpf.PROGRAM_TYPES, program["type_id"], "type")
         yield Classification.UNSUPPORTED_PROGRAM_TYPE, "high", f"it has no programs of the type {kind}"
+    if program["attach_type_known"] is False:
+        kind = bpf.named(bpf.ATTACH_TYPES, program["attach_type_id"], "attach type")
+        yield Classification.UNSUPPORTED_ATTACH_TYPE, "high", f"it cannot attach that way: {kind}"
     if program["log_bytes"]:
         yield from _by_log(program, found)
     yield from denied(number, found["kernel"])
     yield from targets.missing(program, found, number)
-    if program["attach_type_known"] is False:
-        kind = bpf.named(bpf.ATTACH_TYPES, program["attach_type_id"], "attach type")
-        yield Classification.UNSUPPORTED_ATTACH_TYPE, "high", f"it cannot attach that way: {kind}"
     if program["core_poisoned"] or _RELOCATION.search(program["said"]):
         yield Classification.CORE_RELOCATION_FAILURE, "medium", _relocation(program)
     if program["type_id"] == _EXT:
@@ -94,12 +99,20 @@ def _by_log(program: Findings, found: Findings) -> Iterator[Why]:
     if refused is not None and refused in bpf.LOCKED.get(locked, ()):
         why = f"it calls {verifier.called(program, refused)}, which is refused because the kernel is locked down ({locked})"
         yield Classification.POLICY_DENIED, "high", f"{why}, see kernel_lockdown(7)"
-    if refused in _HELPER_OPTIONS:
+    if refused in _HELPER_OPTIONS and program["type"] == "kprobe":
         helper, wanted = _HELPER_OPTIONS[refused]
         if option(found, wanted) != "y":
             lacking = not_built(found, wanted) or f"that needs {wanted}, and this kernel's configuration is not known"
             why = f"it calls {helper}, and {lacking}"
             yield Classification.UNSUPPORTED_PROGRAM_TYPE, "high" if option(found, wanted) else "medium", why
+    if _NONE_SLEEPABLE.search(log):
+        kind = targets.kind(program) if program["type"] == "tracing" else program["type"]
+        since = f" (Linux {_SLEEPABLE[kind]})" if kind in _SLEEPABLE else ""
+        yield (
+            Classification.UNSUPPORTED_PROGRAM_TYPE,
+            "high",
+            f"it takes no sleepable programs of the type {kind}{since}",
+        )
     yield from _target_by_log(log, found)
     if why := verifier.arguments(program):
         yield Classification.VERIFIER_REJECTION, "high", why
@@ -115,6 +128,9 @@ def _target_by_log(log: str, found: Findings) -> Iterator[Why]:
         if refused := pattern.search(log):
             lacking = not_built(found, "CONFIG_FUNCTION_ERROR_INJECTION")
             more = f": {lacking}, which lists the functions that may" if lacking else ""
+            more += (
+                " (system calls may without it since Linux 7.1)" if lacking and _SYSTEM_CALL.match(refused[1]) else ""
+            )
             yield Classification.UNSUPPORTED_ATTACH_TYPE, "high", f"{refused[1]} {what}{more}"
     if refused := _NO_ADDRESS.search(log):
         yield Classification.UNSUPPORTED_ATTACH_TYPE, "high", targets.without_address(refused[1], found)

@@ -28,12 +28,17 @@ def bytes_of(one: Findings) -> int | None:
     return None
 
 
+def entries(one: Findings) -> str:
+    """Return how many entries a map has, and of what size."""
+    count = f"{one['max_entries']:,}"
+    if one["type_id"] in _RINGBUFS:
+        return f"{count} bytes"
+    return f"{count} {'entry' if count == '1' else 'entries'} of {one.get('key_bytes', 0):,} + {one.get('value_bytes', 0):,} bytes"
+
+
 def of_map(one: Findings, number: int, found: Findings) -> str:
     """Return the end of a sentence on a map that is too large."""
-    entries = f"{one['max_entries']:,}"
-    size = f"{entries} bytes" if one["type_id"] in _RINGBUFS else (
-        f"{entries} entries of {one.get('key_bytes', 0):,} + {one.get('value_bytes', 0):,} bytes"
-    )  # fmt: skip
+    size = entries(one)
     about = bytes_of(one)
     if about is not None and about >= _MIB and one["type_id"] not in _RINGBUFS:
         size += f", about {math.ceil(about / _MIB):,} MiB"

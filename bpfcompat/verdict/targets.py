@@ -9,9 +9,17 @@ from bpfcompat.model import Classification
 from bpfcompat.verdict.causes import Findings, Why, in_module, looked_in_modules, module_of
 
 _TRAMPOLINED = {"fentry", "fexit", "fmod_ret", "fsession"}
-_REGISTERS = 6
-"""Arguments that a trampoline of Linux before 6.6 carries on x86-64; later ones carry 12."""
+_REGISTERS, _REGISTERS_NOW = 6, 12
+"""Arguments that a trampoline carries on x86-64: before Linux 6.6, and since then (473e3150e30a)."""
 
+_NOUNS = {
+    "iter": "iterator ",
+    "lsm": "LSM hook ",
+    "lsm_cgroup": "LSM hook ",
+    "tp_btf": "tracepoint ",
+    "raw_tp": "tracepoint ",
+}
+"""What sections name that name no function; a tracepoint's own section has a folder in its name, which says it."""
 _NOT_PROBED = {errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP, errno.EBUSY, errno.ENODEV, 524}
 
 
@@ -56,7 +64,7 @@ def absent(wanted: str, function: Findings, found: Findings, how: str) -> str:
         return f"{wanted} is there only as {', '.join(function['variants'])}: the compiler made that of it"
     if needs_btf and function.get("symbols"):
         return f"{wanted} is there, but the kernel's BTF does not list it, which {how} needs"
-    plain = f"there is no {wanted or 'such thing'} to attach it to"
+    plain = f"there is no {_NOUNS.get(how, '')}{wanted or 'such thing'} to attach it to"
     looked = function and looked_in_modules(found) and not function.get("symbols")
     return f"{plain}, neither in it nor in a module that came with it" if looked else plain
 
@@ -81,9 +89,13 @@ def refused(program: Findings, found: Findings, number: int) -> Iterator[Why]:
     if number == errno.EADDRNOTAVAIL and function["symbols"] > 1:
         why = f"there are {function['symbols']} functions called {wanted}, and a kprobe cannot say which"
         yield unsupported, "high", why
+    if number == errno.EILSEQ and "+" in program["target"]:
+        why = f"no instruction begins at {program['target']} on this kernel (EILSEQ): another compiler made it"
+        yield unsupported, "high", why
     takes = program.get("arguments")
     if number == 524 and how in _TRAMPOLINED and takes is not None and len(takes) > _REGISTERS:
-        why = f"{wanted} takes {len(takes)} arguments, more than {how} of this kernel can carry (ENOTSUPP)"
+        more = ": 12 since Linux 6.6" if len(takes) <= _REGISTERS_NOW else ""
+        why = f"{wanted} takes {len(takes)} arguments, and {how} can carry {_REGISTERS} on this kernel{more} (ENOTSUPP)"
         yield unsupported, "high", why
     if function["blacklisted"]:
         yield unsupported, "high", f"{wanted} is there, but must not be probed (it is on the list of such functions)"

@@ -16,18 +16,22 @@ _EXPLAINED = re.compile(r"^Verification failed: ", re.MULTILINE)
 _NOISE = re.compile(
     r"^(?:processed \d+ insns|verification time|stack depth|\s*$|;|\d+: |R\d+(?:_\w+)?=|from \d+ to \d+|fp-\d|"
     r"[Vv]alidating \S+ func#|arg#\d+ reference type|last_idx|regs=|mark_precise|parent |-- |libbpf:|validator:|"
-    r"(?:max_states|total_states)|func#\d+ @\d+|caller:|callee:|returning from callee|to caller)"
+    r"func '[^']*' arg\d+ has btf_id |(?:max_states|total_states)|func#\d+ @\d+|caller:|callee:|returning from callee|to caller)"
 )
 _DECISIVE = (
     re.compile(r"doesn't return scalar|return value not void or scalar"),
     re.compile(r"^(?:unknown func|program of this type cannot use helper|invalid func) "),
     re.compile(r"BPF program is too large|jumps is too complex|too many (?:states|subprogs)|combined stack size"),
-    re.compile(r"^(?:func '[^']*' doesn't have \S+ argument|func '[^']*' arg\d+ has btf_id \d+ type)"),
+    re.compile(r"^func '[^']*' (?:doesn't have \S+ argument|arg\d+ type \S+ is not a)"),
     re.compile(r"^kernel subsystem misconfigured|is not modifiable|is not sleepable|cannot be found\.?$"),
 )
 """Words behind which the verifier may say more, which is not the cause: it stands above."""
 _OFFSET = re.compile(r"invalid bpf_context access off=(\d+) size=\d+")
 _ARGUMENT = re.compile(r"func '[^']*' doesn't have (\d+)-\w+ argument")
+
+
+_SEE_RETURNED = {"fexit", "fmod_ret", "fsession", "lsm", "lsm_cgroup"}
+"""Sections whose programs find what the target returns behind its arguments (btf_ctx_access in kernel/bpf/btf.c)."""
 
 
 def cause(log: str) -> str:
@@ -74,16 +78,22 @@ def said(program: Findings) -> str:
 
 def arguments(program: Findings) -> str:
     """Return the end of a sentence on a program that reads behind its target's arguments; empty if it does not."""
-    takes = program.get("arguments")
-    if takes is None:
+    there = program.get("arguments")
+    if there is None:
         return ""
     offset, counted = _OFFSET.search(program["log"]), _ARGUMENT.search(program["log"])
     if not (offset or counted):
         return ""
     wanted = int(counted[1]) if counted else int(offset[1]) // 8 + 1 if offset else 0
-    there = len(takes) + (1 if program["section"].partition("/")[0].split(".")[0] in ("fexit", "fmod_ret") else 0)
-    if wanted <= there:
+    returned = program["section"].removeprefix("?").partition("/")[0].split(".")[0] in _SEE_RETURNED
+    if wanted <= len(there) + returned:
         return ""
-    count = "no argument" if not takes else "1 argument" if len(takes) == 1 else f"{len(takes)} arguments"
-    listed = f" ({', '.join(takes)})" if takes else ""
-    return f"{program['target']} takes {count} on this kernel{listed}, and the program reads value number {wanted}"
+    behind = ", and behind these there is only what it returns" if returned else ""
+    return f"{takes(program['target'], there)}{behind}, and the program reads value number {wanted}"
+
+
+def takes(target: str, arguments: list[str]) -> str:
+    """Return the part of a sentence on what a target takes: "f takes 2 arguments on this kernel (int, void *)"."""
+    count = "no argument" if not arguments else "1 argument" if len(arguments) == 1 else f"{len(arguments)} arguments"
+    listed = f" ({', '.join(arguments)})" if arguments else ""
+    return f"{target} takes {count} on this kernel{listed}"

@@ -58,8 +58,8 @@ C = Classification
         (found(program(load_errno=errno.EIO)), C.UNKNOWN, "low", "EIO"),
         (found(program(load="loaded")), C.UNKNOWN, "low", "though each of its programs does alone"),
         (found(program(load="failed", wanted=False)), C.UNKNOWN, "low", "though each"),
-        (found(program(), program(name="q")), C.UNSUPPORTED_PROGRAM_TYPE, "medium", "1 more fail, too."),
-        (found(program(), maps=[made()]), C.UNSUPPORTED_MAP_TYPE, "medium", "refuses its flags or sizes (EINVAL)"),
+        (found(program(), program(name="q")), C.UNSUPPORTED_PROGRAM_TYPE, "medium", "1 more fails, too."),
+        (found(program(), maps=[made()]), C.UNSUPPORTED_MAP_TYPE, "medium", "refuses its sizes (1 entry of"),
         (found(program(), maps=[made(create_errno=errno.EPERM)]), C.CAPABILITY_FAILURE, "medium", "Map 'm'"),
         (found(program(), maps=[made(create_errno=errno.ENOMEM)]), C.RESOURCE_LIMIT, "high", "ENOMEM"),
         (found(program(), maps=[made(create="skipped", create_errno=0, fixup_errno=errno.EINVAL)]), C.UNSUPPORTED_MAP_TYPE, "medium", "m"),
@@ -174,12 +174,12 @@ def log(text, **changes):
         ),
         (found(program(load_errno=errno.ENOMEM, **ASKED)), C.RESOURCE_LIMIT, "ENOMEM"),
         (
-            found(program(**log("unknown func bpf_override_return#58")), host=HOST),
+            found(program(type="kprobe", **log("unknown func bpf_override_return#58")), host=HOST),
             C.UNSUPPORTED_PROGRAM_TYPE,
             "CONFIG_BPF_KPROBE_OVERRIDE is not set",
         ),
         (
-            found(program(**log("unknown func bpf_override_return#58")), host=NO_CONFIG),
+            found(program(type="kprobe", **log("unknown func bpf_override_return#58")), host=NO_CONFIG),
             C.UNSUPPORTED_PROGRAM_TYPE,
             "configuration is not known",
         ),
@@ -247,7 +247,7 @@ def log(text, **changes):
         (
             found(probe(524, "fentry/f", type="tracing", function=function(), arguments=["int"] * 9), load_errno=0),
             C.UNSUPPORTED_ATTACH_TYPE,
-            "takes 9 arguments, more than fentry",
+            "takes 9 arguments, and fentry can carry 6",
         ),
         (
             found(
@@ -269,6 +269,30 @@ def log(text, **changes):
             ),
             C.LIBBPF_FAILURE,
             "libbpf 1.1 failed before it asked the kernel",
+        ),
+        # Neither policy nor age: the program reads what is not there.
+        (
+            found(
+                probe(errno.EACCES, "tracepoint/a/b", type="tracepoint", target="a/b", reads_behind=True), load_errno=0
+            ),
+            C.UNSUPPORTED_ATTACH_TYPE,
+            "the program reads behind what the tracepoint a/b has on this kernel (EACCES)",
+        ),
+        (
+            found(probe(errno.EINVAL, "raw_tp/e", type="raw_tracepoint", target="e", arguments=["int"]), load_errno=0),
+            C.UNSUPPORTED_ATTACH_TYPE,
+            "e takes 1 argument on this kernel (int), and the program reads behind that",
+        ),
+        (
+            found(
+                program(
+                    **log("Only fentry/fexit/fmod_ret and lsm programs can be sleepable\n"),
+                    section="tp_btf.s/e",
+                    type="tracing",
+                )
+            ),
+            C.UNSUPPORTED_PROGRAM_TYPE,
+            "it takes no sleepable programs of the type tp_btf.",
         ),
         # What libbpf got made is not to blame, whatever it is when it is alone.
         (
