@@ -1,6 +1,8 @@
 """Hints, from what kernels and libbpf really printed."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +42,7 @@ def hinted(stderr="", log="", verdict=FAIL):
         ("libbpf: extern (func ksym) 'bpf_f': not found in kernel or module BTFs", "does not offer bpf_f"),
         ("libbpf: extern (func ksym) 'f': func_proto [12] incompatible with vmlinux [34]", "f (kfunc) takes other arguments"),
         ("libbpf: struct_ops init_kern: struct sched_ext_ops is not found in kernel BTF", "no sched_ext_ops that"),
-        ("libbpf: prog 'p': attach program FD is not set", "libbpf refuses that, not the kernel"),
+        ("libbpf: prog 'p': attach program FD is not set", "that is the loader's, not the kernel's"),
         ("bash: line 1: sudo: command not found", "leave `sudo` out"),
         ("libbpf: map 'big': failed to create: Cannot allocate memory(-12)", "not enough memory for the map big"),
         ("chdir(/lib/modules/6.1.0-56-cloud-amd64/build): No such file or directory", "write `headers: true` in the profile"),
@@ -104,3 +106,67 @@ def test_what_the_kernel_does_not_offer_is_named_beside_what_it_refused():
     assert hint.startswith("This kernel does not know these ways to attach: fentry (Linux 5.5), ")
     assert hint.endswith(f" and {len(bpf.ATTACH_TYPES) - 6} newer ones.")
     assert not any("This kernel has no maps" in hint for hint in hints.of(record, old))
+
+
+PRINTED = json.loads((Path(__file__).parent / "printed.json").read_text())
+"""What the programs of tests/loaders printed over objects of tests/objects, each on the oldest kernel that refuses it."""
+MEANS = {
+    "arena": "refuses to make the map arena", "bloom": "refuses to make the map bloom",
+    "core_absent": "guard it with bpf_core_field_exists()",
+    "fentry_absent": "BTF lists no function or type bpfcompat_has_no_such_function", "fentry_many": "six before Linux 6.6",
+    "fmod_ret": "__x64_sys_getpgid is not among the functions", "freplace": "the loader has not said which",
+    "kfunc": "does not offer bpf_rcu_read_lock", "kprobe_absent": "no function bpfcompat_has_no_such_function that a kprobe",
+    "kprobe_blacklisted": "no function do_int3 that a kprobe", "kprobe_isra": "no function __neigh_ifdown that a kprobe",
+    "kprobe_multi": "cannot attach the program on_many", "kprobe_notrace": "no function trace_clock_local that a kprobe",
+    "ksym_absent": "no variable bpfcompat_has_no_such_variable", "lirc": "before it verifies it", "loop": "since 5.13",
+    "map_flags": "refuses to make the map mapped", "map_too_large": "not enough memory for the map big",
+    "module_fentry": "lists no function or type br_forward", "module_kprobe": "no function br_forward that a kprobe",
+    "netfilter": "libbpf does not know the section netfilter", "override_return": "CONFIG_BPF_KPROBE_OVERRIDE",
+    "restricted": "no kernel takes that", "sched_ext": "no sched_ext_ops", "sleepable": "__x64_sys_getpgid is not among the functions",
+    "tcx": "libbpf does not know the section tcx/ingress", "timer": "calls bpf_timer_init", "xdp_frags": "before it verifies it",
+    "tracepoint_absent": "no tracepoint syscalls/sys_enter_bpfcompat",
+    # What the libraries of Go and Rust see otherwise.
+    "go-kprobe_multi": "has bpf_link_kprobe_multi: it has not, and upstream has it since Linux 5.18",
+    "go-ksym_absent": "cilium/ebpf does not know typed variables", "go-netfilter": "before it verifies it",
+    "go-tcx": "has tcx: it has not, and upstream has it since Linux 6.6", "rust-fmod_ret": "aya does not know the section fmod_ret/",
+    "rust-kconfig": "aya does not know what the kernel is asked for by name (.kconfig", "rust-kfunc": "by name (.ksyms",
+    "rust-kprobe_multi": "aya does not know the section kprobe.multi/", "rust-ksym_absent": "by name (.ksyms",
+    "rust-map_too_large": "refuses to make the map big", "rust-netfilter": "aya does not know the section netfilter",
+    "rust-tcx": "aya does not know the section tcx/ingress", "rust-timer": "aya does not know the section tc:",
+    **{f"rust-{kind}": "aya could not open a perf event" for kind in (
+        "kprobe_absent", "kprobe_blacklisted", "kprobe_isra", "kprobe_notrace", "module_kprobe",
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PRINTED)
+def test_real_loaders_in_three_languages(case):
+    """One hint each, and none where the verifier has said it all."""
+    told = made_by(PRINTED[case], memory=512, accelerator="tcg")
+    language, _, name = case.partition("-")
+    if name == "rejected":
+        assert told == ()
+        return
+    (hint,) = told
+    assert MEANS.get(case, MEANS.get(name)) in hint, language
+
+
+def test_a_function_that_a_loader_did_not_find_is_looked_for_in_modules():
+    found = {case: hints.functions_not_found(text) for case, text in PRINTED.items() if "module_" in case}
+    assert {case for case, names in found.items() if names != ("br_forward",)} == {
+        "rust-module_kprobe"
+    }  # aya does not name it
+
+
+def test_a_log_that_cilium_left_out_is_asked_for():
+    (hint,) = hinted("loading objects: program p: load program: invalid argument:  (30 line(s) omitted)")
+    assert "print the error with %+v" in hint
+
+
+def test_a_guess_at_memlock_is_put_right_by_what_the_kernel_is():
+    said = "loading objects: map m: map create: operation not permitted (MEMLOCK may be too low, consider rlimit.RemoveMemlock)"
+    record = target("a", FAIL, stderr=said).record
+    empty = Features(*(frozenset() for _ in range(4)), charges_memlock=True)
+    assert any("charges BPF memory to RLIMIT_MEMLOCK (until" in hint for hint in hints.of(record, empty))
+    other = hints.of(record, replace(empty, charges_memlock=False))
+    assert any("does not charge BPF memory to RLIMIT_MEMLOCK" in hint for hint in other)
