@@ -175,6 +175,19 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """One of several runs that share the kernels of a matrix among them."""
+
+    index: int
+    """From 1 on."""
+    count: int
+    plan: str
+    """Digest of which kernels each of them has, and of what runs there: shards of one plan belong together."""
+    profiles: tuple[str, ...]
+    """Ids of the whole matrix, in its order."""
+
+
+@dataclass(frozen=True)
 class Project:
     """A validated bpfcompat.yaml, or the same thing said in flags."""
 
@@ -196,6 +209,10 @@ class Project:
     """A folder, a tar archive, or `oci:REFERENCE`: the guests' userland instead of bash and busybox."""
     trust_imported: bool = True
     """Verdicts that were found out in other work directories count."""
+    store: str | None = None
+    """URL of a verdict store that several machines share."""
+    shard: Shard | None = None
+    """Which part of a larger matrix this one is."""
 
 
 @dataclass(frozen=True)

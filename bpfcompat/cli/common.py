@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Project
-from bpfcompat.project import matrix
+from bpfcompat.project import matrix, shard
 from bpfcompat.system import destination
 
 
@@ -20,6 +20,11 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how to run, the same for every verb."""
     parser.add_argument(
         "--profile", action="append", default=[], metavar="PATTERN", help="only profiles whose id matches (repeatable)"
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="only the I-th of N parts of the matrix; `bpfcompat report --merge` brings them together",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write report.json here (default: in the work directory)"
@@ -128,7 +133,12 @@ def _adjusted(project: Project, options: argparse.Namespace) -> Project:
             checks=tuple(replace(check, timeout=limit) for check in project.checks),
             matrix=replace(project.matrix, profiles=profiles),
         )
-    return replace(project, matrix=matrix.select(project.matrix, options.profile))
+    project = replace(project, matrix=matrix.select(project.matrix, options.profile))
+    if options.shard:
+        from bpfcompat.records import history
+
+        return shard.take(project, options.shard, history.seconds(project.workdir))
+    return project
 
 
 def _jobs(text: str) -> int | None:

@@ -14,5 +14,5 @@ from bpfcompat.project.config import (
 
 __all__ = [
     "FILE_NAME", "WORKDIR_NAME", "brought", "load_project", "manifest", "matrix", "refuse_long_command", "refuse_unknown_profiles",
-    "schema",
+    "schema", "shard",
 ]  # fmt: skip

@@ -15,7 +15,17 @@ from bpfcompat.validation import Validation
 
 FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
-_PROJECT_KEYS = ("matrix", "boot", "accel", "retries", "redact", "trust_imported", "guest", "limits")
+_PROJECT_KEYS = (
+    "matrix",
+    "boot",
+    "accel",
+    "retries",
+    "redact",
+    "trust_imported",
+    "guest",
+    "limits",
+    "store",
+)
 """What is the whole project's, not one check's."""
 _DEFAULTS = ("binary", "bundle_libs", "artifact", "files", "env", "expect", "ready", "while_ready", "timeout")
 """What can be said once for all checks."""
@@ -65,6 +75,7 @@ def load_project(path: Path) -> Project:
         lock=matrix.lock_path(kernels, root), trust_imported=value.get("trust_imported", True),
         limits=value.get("limits", "generous"),
         rootfs=brought.rootfs(value.get("guest", {}).get("rootfs"), root),
+        store=_store(value.get("store"), root),
     )  # fmt: skip
 
 
@@ -109,6 +120,10 @@ def _with_defaults(row: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any
     of_this = {key: shared[key] for key in shared if "command" in row or key not in _OF_A_COMMAND}
     merged = {key: {**of_this[key], **row.get(key, {})} for key in _BY_NAME if key in of_this}
     return {**of_this, **row, **merged}
+
+
+def _store(name: str | None, root: Path) -> str | None:
+    return name if name is None or re.match(r"[a-z][a-z0-9+.-]+:", name) else str(root / name)
 
 
 def _matrix(read: Document, root: Path) -> Matrix:

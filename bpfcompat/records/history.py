@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import json
@@ -16,6 +17,8 @@ from bpfcompat.system import atomic, digest
 
 REPORTS_KEPT = 500
 _LINE_BYTES_AT_MOST = 1 << 20
+_RUNS_ASKED = 20
+"""How many of the newest runs are asked for durations."""
 _FIRST = ""
 """What stands for the hash of the line before the first."""
 
@@ -38,7 +41,7 @@ def path(workdir: Path) -> Path:
 
 
 def append(workdir: Path, report: dict[str, Any], text: str) -> None:
-    """Add a run to the history of a work directory, under a lock, and keep its report.
+    """Add a run to the history of a work directory, under a lock, and keep its report; one that is there is not added again.
 
     text: the report as it was written.
     Raises BpfcompatError if the last line is damaged: a chain is not continued over a break. Raises OSError.
@@ -47,6 +50,8 @@ def append(workdir: Path, report: dict[str, Any], text: str) -> None:
     kept = gzip.compress(text.encode(errors="replace"), 1, mtime=0)
     with atomic.locked(file.with_name("lock")):
         last = _last(file)
+        if last and last["run_id"] == report["run"]["id"]:
+            return
         name = f"reports/{report['run']['id']}.json.gz"
         entry = _sealed(_described(report, name, digest.of_bytes(kept)), last["record_sha256"] if last else _FIRST)
         atomic.write(file.parent / name, kept)
@@ -169,6 +174,27 @@ def _report_problem(workdir: Path, entry: Entry) -> str:
     except OSError:
         return f"the report of {entry['run_id']} is not there any more."
     return "" if found == entry["report_sha256"] else f"the report of {entry['run_id']} is not what was written."
+
+
+def seconds(workdir: Path) -> dict[str, float]:
+    """Return how long each profile took in the newest run that had it, all its checks together; empty without a history.
+
+    Runs of a shard do not count: they differ from machine to machine, and shards have to agree on how they divide a matrix.
+    """
+    found: dict[str, float] = {}
+    with contextlib.suppress(BpfcompatError):
+        for entry in reversed(entries(workdir)[-_RUNS_ASKED:]):
+            with contextlib.suppress(BpfcompatError, OSError, EOFError, ValueError):  # one that is gone or damaged
+                kept = report(workdir, entry)
+                found |= {} if "shard" in kept else {**_by_profile(kept), **found}
+    return found
+
+
+def _by_profile(report: dict[str, Any]) -> dict[str, float]:
+    spent: Counter[str] = Counter()
+    for target in report["targets"]:
+        spent[target["profile_id"]] += target["duration_ms"]
+    return {name: milliseconds / 1000 for name, milliseconds in spent.items()}
 
 
 def report(workdir: Path, entry: Entry) -> dict[str, Any]:

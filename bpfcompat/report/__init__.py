@@ -7,4 +7,4 @@ In comes a `Run`; out come documents, an exit code, and rows on a terminal while
 from bpfcompat.report.progress import Progress
 from bpfcompat.report.text import plain
 
-__all__ = ["Progress", "compare", "gate", "output", "plain", "view"]
+__all__ = ["Progress", "compare", "gate", "merge", "output", "plain", "view"]

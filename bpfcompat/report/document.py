@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,19 @@ def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None
         },
         **_subject(run, source),
         "matrix": {**described, **({"name": matrix.name} if matrix.name else {})},
+        **_shard(run),
         "targets": [_target(target, run) for target in run.targets],
         "summary": {"status": status, "notes": list(summary.notes), "counts": summary.counts},
         "paths": {**paths, "run_dir": str(run.project.workdir)},
     }
+
+
+def _shard(run: Run) -> dict[str, Any]:
+    """Return which part of a larger matrix this run had, and what its files were, by which shards know one another."""
+    if run.project.shard is None:
+        return {}
+    payloads = {name: payload.digest for name, payload in run.payloads.items()}
+    return {"shard": {**asdict(run.project.shard), "profiles": list(run.project.shard.profiles), "payloads": payloads}}
 
 
 def _subject(run: Run, source: dict[str, str] | None) -> dict[str, Any]:

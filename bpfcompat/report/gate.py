@@ -33,10 +33,41 @@ class Summary:
         return {Status.PASS: 0, Status.FAIL: 2, Status.INFRA_ERROR: 1}[self.status]
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """What of a row is weighed."""
+
+    name: str
+    check: str
+    required: bool
+    status: Status
+    label: str
+    """The status as people read it (LABELS)."""
+    classification: str
+    said: tuple[str, str]
+    """Its reason, and for a command the last that it said to stderr."""
+    cached: bool
+
+
 def summarize(run: Run) -> Summary:
-    """Weigh a run: a certain failure of a required row outweighs a missing verdict, and optional rows decide nothing."""
-    required = [target for target in run.targets if target.job.profile.required]
-    statuses = {_weight(target) for target in required}
+    """Weigh a run."""
+    return weigh([_weighed(target) for target in run.targets])
+
+
+def _weighed(target: Target) -> Weighed:
+    verdict, job = target.record.verdict, target.job
+    said = target.record.outcome.stderr.tail if job.check.validation is None else ""
+    code = verdict.classification.value if verdict.classification else ""
+    return Weighed(
+        job.name, job.check.name, job.profile.required, verdict.status, label(target), code, (verdict.reason, said),
+        target.record.cached,
+    )  # fmt: skip
+
+
+def weigh(rows: list[Weighed]) -> Summary:
+    """Weigh rows: a certain failure of a required row outweighs a missing verdict, and optional rows decide nothing."""
+    required = [row for row in rows if row.required]
+    statuses = {_weight(row) for row in required}
     status = (
         Status.FAIL
         if Status.FAIL in statuses
@@ -44,7 +75,7 @@ def summarize(run: Run) -> Summary:
         if Status.INFRA_ERROR in statuses
         else Status.PASS
     )
-    return Summary(status, tuple(_notes(run, required)), _counts(run))
+    return Summary(status, tuple(_notes(rows, required)), _counts(rows))
 
 
 def label(target: Target) -> str:
@@ -59,61 +90,51 @@ def label_of(status: Status, expects_failure: bool) -> str:
     return status.value
 
 
-def _weight(target: Target) -> Status:
-    if label(target) == "xfail":
+def _weight(row: Weighed) -> Status:
+    if row.label == "xfail":
         return Status.PASS
     # A loader that can run on no kernel says nothing about this one: a mistake of the build, not of the kernel.
-    if target.record.verdict.classification is Classification.LOADER_NOT_RUNNABLE:
+    if row.classification == Classification.LOADER_NOT_RUNNABLE.value:
         return Status.INFRA_ERROR
-    return target.record.verdict.status
+    return row.status
 
 
-def _notes(run: Run, required: list[Target]) -> list[str]:
+def _notes(rows: list[Weighed], required: list[Weighed]) -> list[str]:
     notes = []
     if not required:
         notes.append("No profile of this matrix is required, so nothing here can fail the run.")
-    for target in run.targets:
-        if not target.job.profile.required and target.record.verdict.status is not Status.PASS:
-            notes.append(f"{target.job.name} is optional, so its {label(target)} does not count.")
-        if label(target) == "xpass":
-            notes.append(f"{target.job.name} passed, though a failure is expected: remove its `expect: fail`.")
-    return [*notes, *_the_same_everywhere(run)]
+    for row in rows:
+        if not row.required and row.status is not Status.PASS:
+            notes.append(f"{row.name} is optional, so its {row.label} does not count.")
+        if row.label == "xpass":
+            notes.append(f"{row.name} passed, though a failure is expected: remove its `expect: fail`.")
+    return [*notes, *_the_same_everywhere(rows)]
 
 
-def _the_same_everywhere(run: Run) -> Iterator[str]:
+def _the_same_everywhere(rows: list[Weighed]) -> Iterator[str]:
     """Yield a note for each check that fails in the same way on every kernel: then it is hardly the kernel that is to blame."""
-    by_check: dict[str, list[Target]] = {}
-    for target in run.targets:
-        by_check.setdefault(target.job.check.name, []).append(target)
-    for name, targets in by_check.items():
-        if len(targets) < _KERNELS_AT_LEAST or any(one.record.verdict.status is not Status.FAIL for one in targets):
+    by_check: dict[str, list[Weighed]] = {}
+    for row in rows:
+        by_check.setdefault(row.check, []).append(row)
+    for name, alike in by_check.items():
+        if len(alike) < _KERNELS_AT_LEAST or any(row.status is not Status.FAIL for row in alike):
             continue
-        ways = {(one.record.verdict.classification, _said(one)) for one in targets}
-        if len(ways) == 1:
+        # Numbers differ from guest to guest.
+        if len({(row.classification, *(re.sub(r"[0-9]+", "N", text) for text in row.said)) for row in alike}) == 1:
             what = f"{name} fails" if len(by_check) > 1 else "It fails"
             yield (
-                f"{what} in the same way on each of the {len(targets)} kernels: look first at the program, at its"
+                f"{what} in the same way on each of the {len(alike)} kernels: look first at the program, at its"
                 " expectation, and at what the guests have."
             )
 
 
-def _said(target: Target) -> tuple[str, str]:
-    """Return what is told about a failure, but for numbers, which differ from guest to guest, and for a command its last words."""
-    told = (
-        target.record.verdict.reason,
-        target.record.outcome.stderr.tail if target.job.check.validation is None else "",
-    )
-    reason, last = (re.sub(r"[0-9]+", "N", text) for text in told)
-    return reason, last
-
-
-def _counts(run: Run) -> dict[str, int]:
-    counts = Counter(label(target) for target in run.targets)
+def _counts(rows: list[Weighed]) -> dict[str, int]:
+    counts = Counter(row.label for row in rows)
     return {
-        "total": len(run.targets),
+        "total": len(rows),
         **{name: counts[name] for name in LABELS},
-        "required": sum(target.job.profile.required for target in run.targets),
-        "cached": sum(target.record.cached for target in run.targets),
+        "required": sum(row.required for row in rows),
+        "cached": sum(row.cached for row in rows),
     }
 
 

@@ -18,13 +18,17 @@ from bpfcompat.workflow import jobs
 class Known:
     """The records of one run. Methods are called from several threads, each job's by one at a time."""
 
-    def __init__(self, store: VerdictStore, newest: Newest, *, trust_imported: bool) -> None:
+    def __init__(
+        self, store: VerdictStore, newest: Newest, bring: Callable[[str], None], *, trust_imported: bool
+    ) -> None:
         """Nothing is read yet.
 
+        bring: called with a key of which nothing is stored, to bring its verdict if others have found it out.
         trust_imported: verdicts that were found out in other work directories count.
         """
         self._store = store
         self._newest = newest
+        self._bring = bring
         self._trust_imported = trust_imported
         self._stored: dict[tuple[str, str], Record] = {}
         """By the job's name and its payload's digest: they are asked for by several tasks."""
@@ -39,11 +43,18 @@ class Known:
         """
         if (job.name, payload) not in self._stored:
             now = parts()
-            record = self._store.get(jobs.key(now)) if now else None
+            record = self._found(jobs.key(now)) if now else None
             if record is None or (record.imported_from and not self._trust_imported):
                 return None
             self._stored[job.name, payload] = replace(record, job=job.name, cached=True)
         return self._stored[job.name, payload]
+
+    def _found(self, key: str) -> Record | None:
+        found = self._store.get(key)
+        if found is None and self._trust_imported:
+            self._bring(key)
+            found = self._store.get(key)
+        return found
 
     def keep(self, job: Job, record: Record) -> None:
         """Keep a job's record, for the end of the run and as the job's newest; raises OSError."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import secrets
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from bpfcompat.workflow.known import Known
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.options import Options
 from bpfcompat.workflow.payloads import Payloads
+from bpfcompat.workflow.shared import SharedVerdicts
 
 __all__ = ["Options", "Session"]
 
@@ -75,13 +77,16 @@ class Session:
         self.payloads = Payloads(self.machines.userland)
         self.store = records.VerdictStore(project.workdir)
         self.newest = records.Newest(self.store)
-        self.known = Known(self.store, self.newest, trust_imported=project.trust_imported)
+        place = None if options.offline else project.store
+        self.shared = SharedVerdicts(place, self.store, self.machines.notice) if place else None
+        self.known = Known(self.store, self.newest, self._bring, trust_imported=project.trust_imported)
         self.jobs = tuple(job for job in jobs.plan(project) if not (options.failed and self._passed_last(job)))
         self.failed = self.newest.failed()
         """Names of the jobs that did not pass last time; they come first: whoever mends that wants to know it first."""
         self.jobs_by_urgency = sorted(self.jobs, key=lambda job: job.name not in self.failed)
         self.started_at = now()
         self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self._unasked = True
         self._scratch: Path | None = None
         self._open = ExitStack()
         self._lock = threading.Lock()
@@ -127,6 +132,19 @@ class Session:
     def _limits(self, job: Job) -> str:
         return job.profile.limits or self.project.limits
 
+    def _bring(self, key: str) -> None:
+        """Ask the shared store for a key, and the first time for all that are known by now."""
+        if self.shared is None:
+            return
+        keys, self._unasked = (self._keys() if self._unasked else []), False
+        self.shared.bring([key, *keys])
+
+    def _keys(self) -> Iterator[str]:
+        for job in self.jobs:
+            with contextlib.suppress(BpfcompatError, OSError):
+                if parts := self.key_parts(job):
+                    yield jobs.key(parts)
+
     def cached(self, job: Job) -> Record | None:
         """Return the stored record of exactly these inputs, if it is to be used."""
         if self.options.force:
@@ -157,7 +175,10 @@ class Session:
             # What is staged is what is hashed and run: a file rebuilt since it was measured gives another key here.
             staged = self.payloads.stage(job.check, self.scratch)
             begun.parts = self.key_parts(job) or self.machines.kernels.refuse(job.profile)
-            with self.store.lock(jobs.key(begun.parts)):
+            key = jobs.key(begun.parts)
+            if not self.options.force and self.project.trust_imported:
+                self._bring(key)  # before it is locked: what is brought takes the lock
+            with self.store.lock(key):
                 record = self.cached(job) or self._run_locked(begun, staged)
         except NoVerdict as error:
             record = begun.record(self.machines, error.outcome())
@@ -173,6 +194,14 @@ class Session:
         return record
 
     def _run_locked(self, begun: Begun, staged: Payload) -> Record:
+        record = self._run_here(begun, staged)
+        if verdict.is_certain(record.verdict):
+            self.store.put(record)
+            if self.shared:
+                record = self.shared.give(record)
+        return record
+
+    def _run_here(self, begun: Begun, staged: Payload) -> Record:
         from bpfcompat.workflow import runner  # with it comes pexpect, which a run of stored verdicts does not need
 
         job, key = begun.job, jobs.key(begun.parts)
@@ -196,10 +225,7 @@ class Session:
         result = runner.run(request)
         if request.image and not result.warm and not processes.interrupted():
             self.machines.notice(f"the boot image of {job.profile.id} could not be used; it is made anew next time.")
-        record = begun.record(self.machines, result.outcome, folder.relative_to(self.project.workdir), result)
-        if verdict.is_certain(record.verdict):
-            self.store.put(record)
-        return record
+        return begun.record(self.machines, result.outcome, folder.relative_to(self.project.workdir), result)
 
     def finish(self) -> Run:
         """Return what was found out; jobs that never ended are told as interrupted."""

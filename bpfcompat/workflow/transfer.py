@@ -6,6 +6,7 @@ what its outcome means. That the outcome was ever seen is the sender's word, so 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -55,14 +56,26 @@ def export(store: VerdictStore, target: Path, sender: str) -> int:
     sender: whose they are, for those that were found out here.
     """
     records = list(store.records())
-    with destination.written(target) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+    with destination.written(target) as file:
+        _write(file, store, records, sender)
+    return len(records)
+
+
+def packed(store: VerdictStore, records: list[Record], sender: str) -> bytes:
+    """Return stored verdicts and their logs as such a file; raises OSError."""
+    file = io.BytesIO()
+    _write(file, store, records, sender)
+    return file.getvalue()
+
+
+def _write(file: IO[bytes], store: VerdictStore, records: list[Record], sender: str) -> None:
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
         about = {"format": _FORMAT, "sender": sender, "verdicts": len(records)}
         _add(archive, _ABOUT, json.dumps(about).encode())
         for record in records:
             _add(archive, f"verdicts/{record.key}.json", store.path(record.key).read_bytes())
             for log in sorted((store.workdir / _place(record)).rglob("*.log")):
                 _add(archive, str(log.relative_to(store.workdir)), log.read_bytes())
-    return len(records)
 
 
 def _place(record: Record) -> str:
@@ -93,7 +106,40 @@ def take(store: VerdictStore, source: Path) -> Imported:
         raise BpfcompatError(f"{source} cannot be imported: {error.strerror or error}.") from error
 
 
+def take_one(store: VerdictStore, file: IO[bytes], key: str) -> None:
+    """Take the one verdict of a file into a store; raises BpfcompatError for anything but the verdict of that key, OSError."""
+    store.prepare()
+    with tempfile.TemporaryDirectory(dir=store.workdir, prefix=".import.") as name:
+        for record, sender in _only(Path(name), file, key):
+            _put(store, record, Path(name), sender)
+
+
+def read_one(data: bytes, key: str) -> Record | None:
+    """Return the record in a file of one verdict, named whose it is; None unless it is one of that key, and whole."""
+    with tempfile.TemporaryDirectory(prefix="bpfcompat-") as name, contextlib.suppress(BpfcompatError):
+        for record, sender in _only(Path(name), io.BytesIO(data), key):
+            return replace(record, imported_from=record.imported_from or sender)
+    return None
+
+
+def _only(folder: Path, file: IO[bytes], key: str) -> Iterator[tuple[Record, str]]:
+    try:
+        records, sender = _received(file, folder)
+    except _DAMAGED as error:
+        raise BpfcompatError(f"it is damaged: {error}.") from error
+    if [record.key for record in records] != [key]:
+        raise BpfcompatError("it is the verdict of other inputs.")
+    yield records[0], sender
+
+
 def _take(store: VerdictStore, file: IO[bytes], folder: Path) -> Imported:
+    records, sender = _received(file, folder)
+    taken = sum(_put(store, record, folder, sender) for record in records)
+    return Imported(taken, len(records) - taken, sender)
+
+
+def _received(file: IO[bytes], folder: Path) -> tuple[list[Record], str]:
+    """Unpack a file's verdicts and logs into a folder; return what is what it says it is, and whose it is."""
     incoming = VerdictStore(folder)
     # tarfile's own "r|gz" never looks at gzip's checksum (Python 3.11): a flipped bit would go through.
     with gzip.GzipFile(fileobj=file) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
@@ -111,8 +157,7 @@ def _take(store: VerdictStore, file: IO[bytes], folder: Path) -> Imported:
     records = [_checked(incoming, path.stem) for path in sorted((folder / "verdicts").glob("*/*.json"))]
     if len(records) != count:
         raise BpfcompatError(f"it holds {len(records)} of {count} verdicts.")
-    taken = sum(_put(store, record, folder, sender) for record in records)
-    return Imported(taken, count - taken, sender)
+    return records, sender
 
 
 def _put(store: VerdictStore, record: Record, folder: Path, sender: str) -> bool:

@@ -36,6 +36,7 @@ PROJECT = {
     "retries": "retries: 3",
     "redact": "redact: true",
     "limits": "limits: distribution",
+    "store": "store: s3://bucket/verdicts",
     "trust_imported": "trust_imported: false",
 }
 """An example of every key at the top that is not its default."""
