@@ -117,7 +117,7 @@ def notes(found: Findings, validation: Validation) -> Iterator[str]:
     if found.get("charged_kib", 0) > found.get("usual_memlock_kib", 0):
         yield (
             f"what it loads is charged to RLIMIT_MEMLOCK on this kernel, {found['charged_kib']:,} KiB, and a distribution gives"
-            f" {found['usual_memlock_kib']:,}: its loader has to raise that, as libbpf 1.0 and newer do by themselves"
+            f" {found['usual_memlock_kib']:,}: its loader has to raise that, as libbpf does by itself since 1.0"
         )
     for one in found["maps"]:
         asked, given = one["declared_max_entries"], one["max_entries"]
