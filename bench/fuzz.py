@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from bpfcompat import architecture
 from bpfcompat.guest import kit, validator
 from bpfcompat.model import Check, Matrix, Project
 from bpfcompat.project import matrix
@@ -113,7 +114,7 @@ def main() -> int:
     """Fuzz for so many minutes; return 1 if something was found."""
     minutes, seed = float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 30)
     dice, counts, end = random.Random(seed), Counter[str](), time.monotonic() + 60 * minutes
-    program = validator.path(kit.made(host.cache_folder(), print), host.cache_folder())
+    program = validator.path(kit.made(host.cache_folder(), print, architecture.host()), host.cache_folder())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run(["make", "-s", "-C", ROOT / "tests/objects", f"OUT={folder / 'whole'}"], check=True)

@@ -45,7 +45,8 @@ class Row:
         return "met" if met else "missed"
 
     def shown(self, value: float) -> str:
-        return f"{value:.2f} {self.unit}" if self.unit == "s" else f"{value:.0f} {self.unit}"
+        digits = 2 if self.unit == "s" else 1 if value < 10 else 0
+        return f"{value:.{digits}f} {self.unit}"
 
     def target_shown(self) -> str:
         return "" if self.target is None else f"{'>=' if self.more_is_better else '<='} {self.target:g} {self.unit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import shutil
@@ -20,15 +21,17 @@ from bpfcompat.vm.qmp import Monitor
 from bpfcompat.workflow.machines import Machines
 
 LOADER = Path(__file__).parents[1] / "examples" / "ringbuf" / "build" / "loader"
+ARM64_LOADER = LOADER.parent / "arm64" / LOADER.name
 MVP = matrix.load("mvp", Path()).profiles
+MVP_ARM64 = matrix.load("mvp-arm64", Path()).profiles
 COLD_TARGETS = {"debian-11-5.10": 1.4, "debian-12-6.1": 1.6, "debian-13-backports": 2.2}
 _counter = itertools.count()
 
 
-def changed_loader(folder: Path) -> Path:
+def changed_loader(folder: Path, source: Path = LOADER) -> Path:
     """Write the example's loader with another digest; bytes after its end change nothing else."""
     loader = folder / "loader"
-    loader.write_bytes(LOADER.read_bytes() + b"%d" % next(_counter))
+    loader.write_bytes(source.read_bytes() + b"%d" % next(_counter))
     loader.chmod(0o755)
     return loader
 
@@ -138,6 +141,32 @@ def one_kernel(folder: Path, repeat: int) -> list[Row]:
             for whole, command, start in zip(found["warm"], commands, found["nothing"], strict=True)
         ]
     return [*rows, Row("changed loader, warm, without the command and Python's start", tuple(rest), target=0.20)]
+
+
+def both_architectures(folder: Path, repeat: int) -> list[Row]:
+    """A changed loader on the oldest and the newest kernel of either architecture, and how many times longer arm64 takes."""
+    calls: dict[str, Callable[[], float]] = {}
+    pairs = [(MVP[0], MVP_ARM64[0]), (MVP[-1], MVP_ARM64[-1])]
+    for pair in pairs:
+        for profile, source in zip(pair, (LOADER, ARM64_LOADER), strict=True):
+            project = folder / profile.id
+            project.mkdir()
+            write_project(project, (profile,))
+            changed_loader(project, source)
+            tool(project)
+
+            def run_one(*flags: str, project: Path = project, source: Path = source) -> float:
+                changed_loader(project, source)
+                return tool(project, *flags)
+
+            calls[f"{profile.id}, warm"] = run_one
+            calls[f"{profile.id}, cold"] = functools.partial(run_one, "--cold")
+    found = in_turns(calls, min(repeat, 5))
+    rows = [Row(f"changed loader, {name}, beside the other", values) for name, values in found.items()]
+    for (own, other), way in itertools.product(pairs, ("warm", "cold")):
+        ratios = [b / a for a, b in zip(found[f"{own.id}, {way}"], found[f"{other.id}, {way}"], strict=True)]
+        rows.append(Row(f"arm64 against amd64, {own.id}, {way}", tuple(ratios), unit="times"))
+    return rows
 
 
 def ten_kernels(folder: Path, repeat: int) -> list[Row]:
@@ -252,6 +281,6 @@ def empty_cache(folder: Path, repeat: int) -> list[Row]:
 
 
 ALL = (
-    qemu_alone, cold_boots, one_kernel, ten_kernels, many_verdicts, nothing_to_do, much_output, peak_memory, boot_images,
-    empty_cache,
+    qemu_alone, cold_boots, one_kernel, both_architectures, ten_kernels, many_verdicts, nothing_to_do, much_output,
+    peak_memory, boot_images, empty_cache,
 )  # fmt: skip

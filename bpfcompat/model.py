@@ -170,6 +170,10 @@ class Check:
     """The artifact is tried by the validator."""
     guest_modules: tuple[str, ...] = ()
     """Kernel modules that are loaded before the command."""
+    arch: str = ""
+    """Of the guests, by name; empty means this machine's. Set when a job is planned."""
+    by_arch: tuple[tuple[str, str, Path], ...] = ()
+    """`binary` or `artifact`, architecture, file: what takes the place of either field in guests of that architecture."""
     required_profiles: tuple[str, ...] = ()
     """Ids of the profiles whose failure counts for this check; none means those that the matrix says."""
 

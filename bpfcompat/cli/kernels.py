@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bpfcompat import kernels
+from bpfcompat import architecture, kernels
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import facts, lock, sweep
 from bpfcompat.model import Matrix, Profile
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     listing = add("list", _list, "list the kernels of a matrix, or what a source has")
     listing.add_argument("--available", metavar="apt:SUITE", help="list the kernels of a suite of Debian's instead")
+    listing.add_argument("--arch", choices=architecture.ALL, default="", help="with --available: of which architecture")
     everything = {
         "fetch": (_fetch, "bring the kernels of a matrix into the store"),
         "lock": (_lock, "write what the kernels of a matrix are into its lock file, which every run honours"),
@@ -56,7 +57,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     swept.add_argument("--count", type=int, default=10, metavar="N", help="how many (default: 10)")
     swept.add_argument("--series", default="", metavar="X.Y", help="only of this series, like 6.12")
-    swept.add_argument("--flavour", default="cloud-amd64", help="amd64, cloud-amd64 or rt-amd64 (default: %(default)s)")
+    swept.add_argument(
+        "--flavour",
+        default="cloud-amd64",
+        help="amd64, cloud-amd64, rt-amd64, arm64, cloud-arm64 ... (default: %(default)s)",
+    )
     swept.add_argument("--out", type=Path, metavar="FILE", help="write it here (default: to stdout)")
 
 
@@ -79,7 +84,7 @@ def _matrix(options: argparse.Namespace) -> tuple[Matrix, Path]:
 def _list(options: argparse.Namespace) -> int:
     if options.available:
         rows = [[one.release, one.package, one.version, "" if one.whole else "without modules"] for one in sweep.available(
-            options.available, host.cache_folder())]  # fmt: skip
+            options.available, host.cache_folder(), architecture.of(options.arch))]  # fmt: skip
         return _table(rows, ["release", "package", "version", ""])
     found, path = _matrix(options)
     cache, locks = host.cache_folder(), lock.read(path)

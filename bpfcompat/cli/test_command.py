@@ -92,7 +92,7 @@ def _project(options: argparse.Namespace) -> Project:
         root=Path().absolute(),
         **_brought(options),
     )
-    kernels = matrix.load(options.matrix or "quick", Path())
+    kernels = matrix.for_loaders(matrix.load(options.matrix or "quick", Path()), [check])
     refuse_unknown_profiles([check], kernels)
     return Project(
         (check,), kernels, options.workdir.absolute(), lock=matrix.lock_path(kernels, Path().absolute()),

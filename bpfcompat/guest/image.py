@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import kit
 from bpfcompat.system import atomic, digest, host, processes
@@ -23,13 +24,14 @@ _GONE, _OPAQUE = ".wh.", ".wh..wh..opq"
 """How a layer says that a name, or all in a folder, is gone (image-spec, layer.md)."""
 
 
-def archive(reference: str, cache: Path, *, offline: bool) -> Path:
+def archive(reference: str, guest: Architecture, cache: Path, *, offline: bool) -> Path:
     """Return an image's files as a tar archive, fetched with skopeo the first time and then kept.
 
+    guest: the architecture that is wanted of an image with several.
     offline: it may not be fetched.
     Raises BpfcompatError.
     """
-    pin = _pin(reference, cache)
+    pin = _pin(reference, guest, cache)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = cache / "rootfs" / str(json.loads(pin.read_bytes())["archive"])
         if known.is_file():
@@ -42,7 +44,7 @@ def archive(reference: str, cache: Path, *, offline: bool) -> Path:
 
     (cache / "rootfs").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".image.", dir=cache / "rootfs") as name:
-        manifest, layers = fetched(reference.removeprefix(PREFIX), Path(name))
+        manifest, layers = fetched(reference.removeprefix(PREFIX), guest, Path(name))
         target = cache / "rootfs" / f"oci-{manifest}.tar"
         if not target.exists():
             try:
@@ -54,7 +56,7 @@ def archive(reference: str, cache: Path, *, offline: bool) -> Path:
     return target
 
 
-def fetched(reference: str, folder: Path) -> tuple[str, list[Path]]:
+def fetched(reference: str, guest: Architecture, folder: Path) -> tuple[str, list[Path]]:
     """Fetch an image with skopeo, which checks digests; return its manifest's SHA-256, and its layers as Python can read them.
 
     reference: as skopeo has it behind docker://.
@@ -63,7 +65,7 @@ def fetched(reference: str, folder: Path) -> tuple[str, list[Path]]:
     """
     blobs = folder / "image"
     insecure = ["--src-tls-verify=false"] if _LOOPBACK.match(reference) else []
-    platform = ["--override-os", "linux", "--override-arch", kit.ARCHITECTURE]
+    platform = ["--override-os", "linux", "--override-arch", guest.name]
     processes.check(
         [host.program("skopeo"), *platform, "copy", "-q", *insecure, f"docker://{reference}", f"dir:{blobs}"],
         doing=f"fetching {reference}",
@@ -74,13 +76,13 @@ def fetched(reference: str, folder: Path) -> tuple[str, list[Path]]:
     return digest.of_bytes(manifest), layers
 
 
-def forget(reference: str, cache: Path) -> None:
+def forget(reference: str, guest: Architecture, cache: Path) -> None:
     """Drop what a reference stood for, so that the next run asks its registry again."""
-    _pin(reference, cache).unlink(missing_ok=True)
+    _pin(reference, guest, cache).unlink(missing_ok=True)
 
 
-def _pin(reference: str, cache: Path) -> Path:
-    return cache / "rootfs" / f"oci-{digest.of_bytes(reference.encode())[:32]}.json"
+def _pin(reference: str, guest: Architecture, cache: Path) -> Path:
+    return cache / "rootfs" / f"oci-{digest.of_json([reference, guest.name])[:32]}.json"
 
 
 def _plain(layer: Path) -> Path:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from bpfcompat import architecture
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Classification
 from bpfcompat.system import processes
@@ -19,19 +21,24 @@ _MISSING = re.compile(
 """As glibc and musl say it."""
 _RELEASE = re.compile(rb"GNU C Library [^\n]* release version (\d+)\.(\d+)")
 """As the library says it when it is run as a program."""
-_LINKER = re.compile(r"/(?:usr/)?lib(?:64|/x86_64-linux-gnu)?/ld-(?:linux|musl)-x86[-_]64\.so\.\d+")
 
 
-def closure(program: Path, interpreter: str) -> dict[str, Path]:
+def closure(program: Path, interpreter: str, guest: Architecture) -> dict[str, Path]:
     """Return the dynamic linker and every library that a program is linked with: path in the guest -> file here.
 
     The linker is asked with --list, which loads the program and does not run it; both glibc and musl know that. Each
     library stands at its own path and beside the C library, where a linker looks without any configuration.
 
+    guest: the architecture of the guest.
     Raises NoVerdict (LOADER_NOT_RUNNABLE) if the linker or a library is not on this machine.
     """
+    if guest is not architecture.host():
+        raise _unavailable(
+            f"{program} would need the shared libraries of {guest.name}, which this machine does not have."
+        )
     # A program names what is run here to list it, so that must be a linker.
-    if not _LINKER.fullmatch(interpreter) or not Path(interpreter).exists():
+    linkers = rf"/(?:usr/)?lib(?:64|/{guest.triplet})?/{guest.linkers}"
+    if not re.fullmatch(linkers, interpreter) or not Path(interpreter).exists():
         raise _unavailable(f"{program} needs {interpreter}, which is not a dynamic linker of this machine.")
     result = processes.run([interpreter, "--list", str(program.resolve())], env={})
     said = (result.stdout + result.stderr).decode(errors="replace")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import VALIDATOR, kit, libraries, preflight, validator
 from bpfcompat.model import Check, Classification, Payload, Shipped
@@ -34,12 +35,15 @@ class Entry:
 
 
 Placed = tuple[tuple[Path, str], ...]
-Brought = tuple[Path | None, bool, Path | None, Validation | None, tuple[Path, ...], tuple[Path, ...], Placed, Path]
+Brought = tuple[
+    str, Path | None, bool, Path | None, Validation | None, tuple[Path, ...], tuple[Path, ...], Placed, Path
+]
 
 
 def brought(check: Check) -> Brought:
     """Return what tells the payloads of two checks apart before their files are read."""
     return (
+        check.arch,
         check.binary,
         check.bundle_libs,
         check.artifact,
@@ -68,14 +72,14 @@ def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
     if check.artifact and validator_program:
         found.append(Entry(_VALIDATOR, validator_program, stat.S_IFREG | 0o755))
     if check.binary and check.bundle_libs:
-        found += _libraries(check.binary)
+        found += _libraries(check.binary, check.arch)
     for path in check.tools:
         _refuse_non_file(path, "guest.tools")
         found += [
             Entry(f"root/{parent}", Path("/") / parent, stat.S_IFDIR | 0o755)
             for parent in ("usr", "usr/local", "usr/local/bin")
         ]
-        found += [Entry(f"root/usr/local/bin/{path.name}", path, stat.S_IFREG | 0o755), *_libraries(path)]
+        found += [Entry(f"root/usr/local/bin/{path.name}", path, stat.S_IFREG | 0o755), *_libraries(path, check.arch)]
     for path in check.files:
         inside = Path(os.path.normpath(path))
         if not inside.is_relative_to(check.root) or inside == check.root:
@@ -99,10 +103,10 @@ def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
     return sorted({entry.name: entry for entry in found}.values(), key=lambda entry: entry.name)
 
 
-def _libraries(binary: Path) -> Iterator[Entry]:
+def _libraries(binary: Path, arch: str) -> Iterator[Entry]:
     """Yield what a program is linked with. Of two C libraries the newer one runs the programs of both, and never the older."""
     interpreter = preflight.interpreter(binary)
-    found = libraries.closure(binary, interpreter) if interpreter else {}
+    found = libraries.closure(binary, interpreter, architecture.of(arch)) if interpreter else {}
     folder = "over" if libraries.c_library(found) > kit.C_LIBRARY else "root"
     for name, source in found.items():
         for parent in Path(name).parents:
@@ -171,12 +175,19 @@ def _payload(check: Check, found: list[Entry], contents: dict[str, _Content], im
     )
 
 
-def stage(check: Check, folder: Path, userland: preflight.Userland, validator_program: Path | None = None) -> Payload:
+def stage(
+    check: Check,
+    folder: Path,
+    userland: preflight.Userland,
+    validator_program: Path | None = None,
+    examiner: Path | None = None,
+) -> Payload:
     """Copy a check's files, hash the copies, and make the image of exactly these.
 
     folder: new, for this check and run alone.
     userland: what a loader finds in the guest.
     validator_program: the validator, for a check whose artifact it tries; None for a first look.
+    examiner: the same as a program of this machine.
     Raises BpfcompatError for missing files, NoVerdict for a binary that can run nowhere and an object that no kernel could
     load (LOADER_NOT_RUNNABLE), and if the image cannot be made (STAGING_FAILURE).
     """
@@ -189,9 +200,9 @@ def stage(check: Check, folder: Path, userland: preflight.Userland, validator_pr
             preflight.check_loader(check.binary, tree / "bin" / check.binary.name, check.bundle_libs, userland)
         for tool in check.tools:
             preflight.check_loader(tool, tree / "root/usr/local/bin" / tool.name, True, userland)
-        if check.artifact and check.validation and validator_program:
+        if check.artifact and check.validation and examiner:
             copy = tree / "artifact" / check.artifact.name
-            validator.check_object(check.artifact, copy, check.validation, tree / _VALIDATOR)
+            validator.check_object(check.artifact, copy, check.validation, examiner)
         image = folder / "payload.ext4"
         _make_image(tree, image) if found else _make_empty(image)
     except OSError as error:

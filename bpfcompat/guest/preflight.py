@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bpfcompat import architecture
+from bpfcompat.architecture import AMD64, Architecture
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest.rootfs import Rootfs
 from bpfcompat.model import Classification
@@ -14,7 +16,6 @@ from bpfcompat.system import elf
 
 _FOLDERS = {"/bin", "/sbin", "/usr/bin", "/usr/sbin"}
 """Where the guest has its programs; they are one folder there."""
-_STATIC = "link it statically (`cc -static`, `CGO_ENABLED=0 go build`, cargo's target x86_64-unknown-linux-musl)"
 _LINE_AT_MOST = 256
 """Bytes of a script's first line that Linux looks at (BINPRM_BUF_SIZE)."""
 
@@ -27,6 +28,7 @@ class Userland:
     """Names in its /bin; asked for scripts only."""
     rootfs: Rootfs | None = None
     """What stands there instead, if the project has a userland of its own."""
+    guest: Architecture = AMD64
 
 
 def check_loader(path: Path, content: Path, bundled: bool, userland: Userland) -> None:
@@ -46,7 +48,7 @@ def check_loader(path: Path, content: Path, bundled: bool, userland: Userland) -
     elif head[:4] != b"\x7fELF":
         raise _refusal(path, "is neither an ELF program nor a script with #!", "name the program that your build makes")
     else:
-        _check_program(path, content, bundled, userland.rootfs)
+        _check_program(path, content, bundled, userland)
 
 
 def _check_script(path: Path, head: bytes, userland: Userland) -> None:
@@ -74,14 +76,14 @@ def _check_script(path: Path, head: bytes, userland: Userland) -> None:
         )
 
 
-def _check_program(path: Path, content: Path, bundled: bool, rootfs: Rootfs | None) -> None:
+def _check_program(path: Path, content: Path, bundled: bool, userland: Userland) -> None:
+    rootfs, guest = userland.rootfs, userland.guest
     program, wanted, libraries = _read(path, content)
     machine, kind = program.header.e_machine, program.header.e_type
     if machine == "EM_386" or program.elfclass == 32:
-        raise _refusal(path, "is a 32-bit program, which not every kernel here can run", "build it for x86-64")
-    if machine != "EM_X86_64":
-        name = str(machine).removeprefix("EM_")
-        raise _refusal(path, f"is a program for {name}, and the kernels are x86-64", "build it for x86-64")
+        raise _refusal(path, "is a 32-bit program, which not every kernel here can run", f"build it for {guest.name}")
+    if machine != guest.elf:
+        raise _foreign(path, str(machine), guest)
     if kind == "ET_REL":
         raise _refusal(path, "is an object file, not a program", "ship it as the artifact")
     if kind not in ("ET_EXEC", "ET_DYN"):
@@ -92,11 +94,29 @@ def _check_program(path: Path, content: Path, bundled: bool, rootfs: Rootfs | No
         )
         if lacking:
             raise _refusal(
-                path, f"needs {', '.join(lacking)}, which guest.rootfs does not have", f"put it there, or {_STATIC}"
+                path,
+                f"needs {', '.join(lacking)}, which guest.rootfs does not have",
+                f"put it there, or {_static(guest)}",
             )
     elif wanted and not bundled:
         why = f"needs {wanted} and shared libraries, which the guest does not have"
-        raise _refusal(path, why, f"{_STATIC}, or ship them with it: `bundle_libs: true` (--bundle-libs)")
+        raise _refusal(path, why, f"{_static(guest)}, or ship them with it: `bundle_libs: true` (--bundle-libs)")
+
+
+def _static(guest: Architecture) -> str:
+    return f"link it statically (`cc -static`, `CGO_ENABLED=0 go build`, cargo's target {guest.rust})"
+
+
+def _foreign(path: Path, machine: str, guest: Architecture) -> NoVerdict:
+    """Return the refusal of a program for another architecture, with the profiles that would fit it."""
+    own = next((one for one in architecture.ALL.values() if one.elf == machine), None)
+    name = own.name if own else machine.removeprefix("EM_")
+    hint = f"build it for {guest.name}"
+    if own:
+        fitting = f"{{id: debian-12-6.1-{name}, kernel: apt:bookworm/linux-image-cloud-{name}}}"
+        hint = f"take profiles that fit it, for instance {fitting}, or {hint}"
+    message = f"{path} is a program for {name}, and this kernel is for {guest.name}."
+    return NoVerdict(Classification.LOADER_NOT_RUNNABLE, message, hint)
 
 
 def interpreter(path: Path) -> str | None:

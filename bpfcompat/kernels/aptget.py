@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bpfcompat.architecture import Architecture
 from bpfcompat.system import atomic, processes
 
 _INDEX_SECONDS = 600  # profiles of one suite in one run read the same index
@@ -17,20 +18,22 @@ DEPENDS = re.compile(r"\s*([^ |(]+)(?: \(= ([^)]+)\))?")
 """A name in a line of dependencies, and the exact version that is wanted, if one is."""
 
 
-def updated(state: Path, lines: Callable[[], list[str]], what: str, hint: str) -> list[str]:
+def updated(state: Path, guest: Architecture, lines: Callable[[], list[str]], what: str, hint: str) -> list[str]:
     """Bring an archive's package index up to date and return the options that make apt use it and nothing else.
 
-    state: apt's folder for this archive.
+    state: apt's folder for this archive; the architecture's name is added to it.
+    guest: the architecture whose packages are meant.
     lines: returns the lines of its sources.list, each with the keyring that must have signed it.
     what, hint: for the message when it cannot be read.
     Raises BpfcompatError.
     """
+    state = state.with_name(f"{state.name}.{guest.name}")
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
     settings = {
         "Dir::Etc::sourcelist": state / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
         "Dir::State": state, "Dir::State::lists": state / "lists", "Dir::State::status": "/dev/null", "Dir::Cache": state / "cache",
-        "Acquire::Languages": "none", "Acquire::Retries": 3,
+        "APT::Architecture": guest.name, "APT::Architectures": guest.name, "Acquire::Languages": "none", "Acquire::Retries": 3,
         "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
         # apt's own download user cannot enter a private cache folder; signatures are checked all the same.
         "APT::Sandbox::User": "root",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bpfcompat.kernels import btf
 from bpfcompat.model import Kernel
-from bpfcompat.system import elf
 
 _UNKNOWN = "unknown: its configuration did not come with it"
 
@@ -33,7 +33,7 @@ def of(kernel: Kernel) -> dict[str, str]:
         "image": f"sha256:{kernel.image_sha256}",
         "modules": f"sha256:{kernel.modules_sha256}" if kernel.modules_disk else "without modules",
         "size": f"{size(kernel) / 1e6:,.0f} MB",
-        "BTF": "yes" if has_btf(kernel.image) else "no",
+        "BTF": "yes" if btf.is_in(kernel.image) else "no",
         "LSM": said("CONFIG_LSM"),
         "BPF LSM": said("CONFIG_BPF_LSM"),
         "BPF JIT": said("CONFIG_BPF_JIT", "always" if config.get("CONFIG_BPF_JIT_ALWAYS_ON") == "y" else ""),
@@ -51,12 +51,3 @@ def options(config: Path | None) -> dict[str, str]:
         return {}
     found = re.findall(r'^(CONFIG_\w+)=(?:"(.*)"|(.*))$', config.read_text(errors="replace"), re.MULTILINE)
     return {name: quoted or plain for name, quoted, plain in found}
-
-
-def has_btf(image: Path) -> bool:
-    """Tell whether an ELF kernel describes its own types, which CO-RE needs."""
-    try:
-        with image.open("rb") as file, elf.opened(file) as kernel:
-            return kernel.get_section_by_name(".BTF") is not None
-    except elf.DamagedElf:
-        return False

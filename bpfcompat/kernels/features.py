@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import kit
+from bpfcompat.kernels import btf
 from bpfcompat.model import Features, Kernel
 from bpfcompat.system import atomic, processes
 from bpfcompat.verdict import bpf
@@ -52,10 +54,12 @@ def _features(found: dict[str, Any] | None, measured: dict[str, Any] | None) -> 
 def _read(image: Path) -> dict[str, Any] | None:
     """Return the numbers that a kernel's BTF lists, by the names of _ENUMS; None if it has none."""
     try:
-        said = processes.check(
-            [*kit.tool("/usr/sbin/bpftool"), "-j", "btf", "dump", "file", str(image)],
-            doing=f"reading the BTF of {image}",
-        )
+        with tempfile.TemporaryDirectory(prefix="bpfcompat-btf.") as folder:
+            types = btf.file(image, Path(folder))
+            said = processes.check(
+                [*kit.tool("/usr/sbin/bpftool"), "-j", "btf", "dump", "file", str(types)],
+                doing=f"reading the BTF of {image}",
+            )
         types = json.loads(said)["types"]
     except (BpfcompatError, ValueError, KeyError):
         return None

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.kernels import facts
 from bpfcompat.model import Kernel
@@ -20,16 +21,17 @@ from bpfcompat.system import atomic, disk, elf
 _FORMAT = 1
 _FUNCTION = 2  # STT_FUNC
 _OPTIONS = (
-    "CONFIG_BPF_KPROBE_OVERRIDE", "CONFIG_BPF_LIRC_MODE2", "CONFIG_BPF_LSM", "CONFIG_FPROBE", "CONFIG_FUNCTION_ERROR_INJECTION",
+    "CONFIG_BPF_KPROBE_OVERRIDE", "CONFIG_BPF_LIRC_MODE2", "CONFIG_BPF_LSM", "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+    "CONFIG_FPROBE", "CONFIG_FUNCTION_ERROR_INJECTION",
     "CONFIG_HID_BPF", "CONFIG_NETFILTER_BPF_LINK", "CONFIG_NET_SCH_BPF", "CONFIG_SCHED_CLASS_EXT",
 )  # fmt: skip
 """What a failure may hang on although the kernel's BTF lists all that it takes."""
 
 
-def of(kernel: Kernel, functions: Iterable[str]) -> dict[str, Any]:
-    """Return what there is to know: `release`, `options` (if the configuration came), and which modules have the functions."""
+def of(kernel: Kernel, functions: Iterable[str], guest: Architecture) -> dict[str, Any]:
+    """Return what there is to know: `release`, `arch`, `options` (if the configuration came), and which modules have the functions."""
     known = facts.options(kernel.config)
-    told: dict[str, Any] = {"release": kernel.release, "modules": {}, "modules_known": False}
+    told: dict[str, Any] = {"release": kernel.release, "arch": guest.name, "modules": {}, "modules_known": False}
     if known:
         told["options"] = {name: known.get(name, "n") for name in _OPTIONS}
     wanted = set(functions)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from bpfcompat import architecture
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import kit
 from bpfcompat.model import Classification
@@ -30,12 +32,14 @@ def files(tree: Path) -> dict[str, Path]:
     return {**found, **{name: tree / name for name in lists if (tree / name).is_file()}}
 
 
-BUILT_IMAGE = Path("arch/x86/boot/bzImage")
+def built_image(tree: Path, guest: Architecture) -> Path | None:
+    """Return the image of a kernel tree that was built for an architecture; None if a folder is none."""
+    return next((tree / name for name in guest.built_images if (tree / name).is_file()), None)
 
 
 def is_built(tree: Path) -> bool:
     """Tell whether a folder is a kernel tree that was built."""
-    return (tree / BUILT_IMAGE).is_file()
+    return any(built_image(tree, guest) for guest in architecture.ALL.values())
 
 
 def watched(tree: Path) -> list[Path]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import NoVerdict
-from bpfcompat.kernels import facts
+from bpfcompat.kernels import facts, image
 from bpfcompat.model import Classification, Kernel
 
 _OPTIONS = {
-    "CONFIG_SERIAL_8250_CONSOLE": "a console on an 8250 serial port",
     "CONFIG_BLK_DEV_INITRD": "an initramfs",
     "CONFIG_DEVTMPFS": "/dev made by the kernel",
     "CONFIG_TMPFS": "tmpfs",
@@ -20,21 +20,22 @@ _OPTIONS = {
     "CONFIG_BINFMT_SCRIPT": "scripts",
 }
 _PORTS = 4
-_IN_IMAGE = {b"serial8250": "CONFIG_SERIAL_8250_CONSOLE", b"rootfs image": "CONFIG_BLK_DEV_INITRD"}
+_IN_IMAGE = {b"rootfs image": "CONFIG_BLK_DEV_INITRD"}
 """What a kernel with an option has in its data, whatever its release (5.10 to 7.3)."""
 
 
-def refuse_unfit(kernel: bytes, config: Path | None, source: str) -> None:
+def refuse_unfit(kernel: bytes, config: Path | None, source: str, guest: Architecture) -> None:
     """Raise NoVerdict (KERNEL_UNAVAILABLE) for a kernel that no guest can run on, naming the option that it lacks.
 
     kernel: the image; what is packed inside one cannot be looked at.
+    guest: the architecture of the kernel.
     """
-    options = facts.options(config)
-    lacking = [name for name in _OPTIONS if options and options.get(name) != "y"]
-    if not options and kernel[:4] == b"\x7fELF":
-        lacking = [name for mark, name in _IN_IMAGE.items() if mark not in kernel]
+    options, wanted, marks = facts.options(config), _OPTIONS | dict(guest.options), _IN_IMAGE | dict(guest.marks)
+    lacking = [name for name in wanted if options and options.get(name) != "y"]
+    if not options and image.is_plain(kernel):
+        lacking = [name for mark, name in marks.items() if mark not in kernel]
     if lacking:
-        what = ", ".join(f"{_OPTIONS[name]} ({name}=y)" for name in lacking)
+        what = ", ".join(f"{wanted[name]} ({name}=y)" for name in lacking)
         raise _unfit(f"{source} is built without what a guest needs: {what}.", "build it with that")
     ports = options.get("CONFIG_SERIAL_8250_RUNTIME_UARTS", str(_PORTS))
     if ports.isdigit() and int(ports) < _PORTS:
@@ -49,7 +50,7 @@ def has_disks(kernel: bytes, modules: Sequence[str]) -> bool:
 
     modules: names of those that came with it and that the guest needs.
     """
-    if kernel[:4] != b"\x7fELF":
+    if not image.is_plain(kernel):
         return True  # what is packed in an image of a kind that nobody ships cannot be looked at; a boot will tell
     return all(name.encode() in kernel or name in modules for name in ("virtio_blk", "ext4"))
 

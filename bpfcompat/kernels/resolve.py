@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import headers, sources, store
 from bpfcompat.kernels.lock import Locked
@@ -46,12 +47,22 @@ def _is_local(source: ModuleType) -> bool:
 
 
 def address(profile: Profile) -> str:
-    """Return what a kernel's resolution is remembered under: its name, with paths made absolute."""
+    """Return what a kernel's resolution is remembered under: its name, with paths made absolute.
+
+    The architecture stands there where it is not this machine's and the name itself does not say it.
+    """
     source, _ = _split(profile)
+    guest = architecture.of(profile.arch)
+    named = architecture.named(profile.kernel) if profile.kernel.startswith("apt:") else None
+    told = guest in (architecture.host(), named)
+    mark = "" if told else f"|{guest.name}"
     if not _is_local(source):
-        return profile.kernel
+        return profile.kernel + mark
     said = [profile.kernel, str(profile.root), "\n".join(profile.modules), profile.config or ""]
-    return "|".join([*said, *(["\n".join([*profile.sha256, *profile.keys])] if profile.sha256 or profile.keys else [])])
+    return (
+        "|".join([*said, *(["\n".join([*profile.sha256, *profile.keys])] if profile.sha256 or profile.keys else [])])
+        + mark
+    )
 
 
 def has_headers(name: str) -> bool:
@@ -136,7 +147,7 @@ def _fetched(profile: Profile, cache: Path, *, offline: bool, locked: Locked | N
         with _working_folder(cache) as folder:
             asked = Asked(exact(rest, locked.version) if exact and locked else rest, profile, cache, folder)
             pin = f"{address(profile)}|{locked.version}" if exact and locked else address(profile)
-            kernel = store.add(cache, pin, profile.kernel, source.fetch(asked))
+            kernel = store.add(cache, pin, profile.kernel, source.fetch(asked), architecture.of(profile.arch))
     except NoVerdict as error:
         if locked is None:
             raise

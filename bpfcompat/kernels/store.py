@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import kit
 from bpfcompat.model import Classification, Kernel
@@ -44,11 +45,14 @@ class Fetched:
     """Files of the user's whose change means another kernel; archives do not change."""
 
 
-def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
-    """Copy a kernel into the store, pin `address` to it and return it; raises NoVerdict if it cannot be booted."""
+def add(cache: Path, address: str, source: str, fetched: Fetched, guest: Architecture) -> Kernel:
+    """Copy a kernel into the store, pin `address` to it and return it; raises NoVerdict if it cannot be booted.
+
+    guest: the architecture that it is to be of.
+    """
     from bpfcompat.kernels import image, modules, needs  # what a run of stored kernels does not need
 
-    image.refuse_foreign(fetched.image, source)
+    image.refuse_foreign(fetched.image, source, guest)
     stamps = _stamps(fetched.watched)
     packed = fetched.image.read_bytes()
     image_sha256 = digest.of_bytes(packed)
@@ -59,7 +63,7 @@ def add(cache: Path, address: str, source: str, fetched: Fetched) -> Kernel:
     if not _read(target, source):
         with atomic.folder(target) as folder:
             kernel = image.unpacked(packed, folder)
-            needs.refuse_unfit(kernel, fetched.config, source)
+            needs.refuse_unfit(kernel, fetched.config, source, guest)
             (folder / "image").write_bytes(kernel)
             release = image.release(kernel) or fetched.version.split()[0]
             loaded = _store_modules(folder, fetched.modules, all_modules, release)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bpfcompat import architecture
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.kernels.sources import apt
 
 
-def available(source: str, cache: Path) -> list[apt.Available]:
+def available(source: str, cache: Path, guest: Architecture) -> list[apt.Available]:
     """Return the kernels that a suite has, newest first.
 
     source: "apt:SUITE".
@@ -18,7 +20,7 @@ def available(source: str, cache: Path) -> list[apt.Available]:
     kind, _, suite = source.partition(":")
     if kind != "apt" or not re.fullmatch(r"[a-z][a-z0-9.-]*", suite):
         raise BpfcompatError(f"'{source}' is not a suite of Debian's.", "write for instance apt:trixie-backports")
-    return apt.available(suite, cache)
+    return apt.available(suite, cache, guest)
 
 
 def matrix_of(source: str, cache: Path, flavour: str, series: str, count: int) -> str:
@@ -27,9 +29,10 @@ def matrix_of(source: str, cache: Path, flavour: str, series: str, count: int) -
     flavour: what their releases end with, like cloud-amd64.
     series: what their releases begin with, like 6.12; empty for any.
     """
+    guest = architecture.named(f"-{flavour}") or architecture.host()
     found = [
         one
-        for one in available(source, cache)
+        for one in available(source, cache, guest)
         if one.whole and one.flavour == flavour and (not series or one.release.startswith(f"{series}."))
     ][:count]
     if not found:

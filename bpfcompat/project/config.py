@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Check, Expectation, Matrix, Project, Ready
 from bpfcompat.project import brought, document, manifest, matrix, schema
@@ -67,7 +68,8 @@ def load_project(path: Path) -> Project:
     checks = tuple(
         _check(read, row, ("checks", index) if "checks" in value else (), root) for index, row in enumerate(rows)
     )
-    kernels = _matrix(read, root)
+    kernels = matrix.for_loaders(_matrix(read, root), checks)
+    _refuse_lacking(read, checks, kernels)
     refuse_unknown_profiles(checks, kernels)
     return Project(
         checks, kernels, _workdir(file, root), value.get("redact", False),
@@ -158,6 +160,31 @@ def _validation(
     return None, ()
 
 
+def _built(row: dict[str, Any], key: str, root: Path) -> tuple[Path | None, tuple[tuple[str, str, Path], ...]]:
+    """Return a file that is built, and where there is one for each architecture, all of them; this machine's stands for them."""
+    named = row.get(key)
+    if not isinstance(named, dict):
+        return (root / named if named else None), ()
+    files = {arch: root / name for arch, name in named.items()}
+    shown = files.get(architecture.host().name) or next(iter(files.values()))
+    return shown, tuple((key, arch, file) for arch, file in files.items())
+
+
+def _refuse_lacking(read: Document, checks: Iterable[Check], kernels: Matrix) -> None:
+    """Raise BpfcompatError if a check has files by architecture, and none for a profile's."""
+    for index, check in enumerate(checks):
+        for key in dict.fromkeys(key for key, _, _ in check.by_arch):
+            known = [arch for one, arch, _ in check.by_arch if one == key]
+            for profile in kernels.profiles:
+                if profile.arch not in known:
+                    location = ("checks", index) if "checks" in read.value else ()
+                    raise BpfcompatError(
+                        f"{_where(read, location, key)}: `{key}` has no file for {profile.arch}, which the profile"
+                        f" '{profile.id}' is of.",
+                        f"add `{profile.arch}: FILE`",
+                    )
+
+
 def _check(read: Document, row: dict[str, Any], location: Location, root: Path) -> Check:
     validation, required = _validation(read, row, location, root)
     command = manifest.command(validation) if validation else row["command"]
@@ -176,6 +203,8 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         )
     for name in row.get("env", {}):
         brought.variable(name, _where(read, location, "env", name))
+    binary, binaries = _built(row, "binary", root)
+    artifact, artifacts = _built(row, "artifact", root)
     files = row.get("files", [])
     expect = row.get("expect", {})
     for stream in ("stdout", "stderr", "not_stdout", "not_stderr"):
@@ -183,9 +212,10 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
     return Check(
         command=command,
         name=row.get("name", "command"),
-        binary=root / row["binary"] if "binary" in row else None,
+        binary=binary,
         bundle_libs=row.get("bundle_libs", False),
-        artifact=root / row["artifact"] if "artifact" in row else None,
+        artifact=artifact,
+        by_arch=(*binaries, *artifacts),
         tools=tuple(brought.tool(name, root) for name in read.value.get("guest", {}).get("tools", ())),
         files=tuple(root / name for name in files) if isinstance(files, list) else (),
         placed=_placed(read, location, files, root) if isinstance(files, dict) else (),

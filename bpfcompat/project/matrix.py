@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import kernels
+from bpfcompat import architecture, kernels
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError, did_you_mean
-from bpfcompat.model import Matrix, Profile
+from bpfcompat.model import Check, Matrix, Profile
 from bpfcompat.project import document, schema
 from bpfcompat.project.document import Document, Location
 
@@ -67,6 +68,7 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
         raise BpfcompatError(f"{read.where((*here, 'kernel'))}: {error.message}", error.hint) from error
     modules, sha256, keys = (_several(row.get(key, ())) for key in ("modules", "sha256", "key"))
     _refuse_misplaced(row, 1 + len(modules), len(sha256), read, here)
+    arch = _architecture(row, read, here)
     if row.get("headers") and not kernels.has_headers(row["kernel"]):
         raise BpfcompatError(
             f"{read.where((*here, 'headers'))}: `headers` belongs to a kernel of apt: only.",
@@ -80,7 +82,7 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
     return Profile(
         id=row["id"], kernel=row["kernel"], required=row.get("required", True),
         expects_failure=row.get("expect") == "fail", modules=modules, config=row.get("config"), sha256=sha256, keys=keys,
-        timeout=seconds(row["timeout"]) if "timeout" in row else None, memory=memory,
+        timeout=seconds(row["timeout"]) if "timeout" in row else None, memory=memory, arch=arch,
         cpus=row.get("cpus", 1), cmdline=" ".join(row.get("cmdline", "").split()), root=root,
         limits=row.get("limits"), headers=row.get("headers", False),
         guest_modules=tuple(row.get("guest", {}).get("modules", ())),
@@ -114,6 +116,42 @@ def _refuse_misplaced(row: dict[str, Any], packages: int, digests: int, read: Do
             f"{read.where((*here, 'sha256'))}: there are {packages} packages and {digests} digests.",
             "write one for `kernel`, then one for each of `modules`, in their order",
         )
+
+
+def _architecture(row: dict[str, Any], read: Document, here: Location) -> str:
+    """Return the architecture that a row says, in so many words or by its kernel's name; empty if it does not.
+
+    Raises BpfcompatError if the two say different things.
+    """
+    named = architecture.named(row["kernel"]) if row["kernel"].startswith("apt:") else None
+    if named and row.get("arch", named.name) != named.name:
+        raise BpfcompatError(
+            f"{read.where((*here, 'arch'))}: {row['kernel']} is a kernel for {named.name}, and `arch` says {row['arch']}.",
+            f"write `arch: {named.name}`, or name a package for {row['arch']}",
+        )
+    return str(row.get("arch", named.name if named else ""))
+
+
+def for_loaders(matrix: Matrix, checks: Sequence[Check]) -> Matrix:
+    """Return a matrix whose profiles all have an architecture: where they do not say it, that of the first loader that has one.
+
+    A loader that is not built yet says nothing; the architecture is this machine's then.
+    """
+    if all(profile.arch for profile in matrix.profiles):
+        return matrix
+    loaders = (check.binary for check in checks if check.binary and not check.by_arch)
+    arch = next((found.name for found in map(_of_program, loaders) if found), architecture.host().name)
+    return replace(matrix, profiles=tuple(replace(one, arch=one.arch or arch) for one in matrix.profiles))
+
+
+def _of_program(path: Path) -> Architecture | None:
+    """Return the architecture of an ELF program; None for whatever else there is, or is not."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(20)
+    except OSError:
+        return None
+    return architecture.of_elf(int.from_bytes(head[18:20], "little")) if head[:5] == b"\x7fELF\x02" else None
 
 
 def lock_path(matrix: Matrix, root: Path) -> Path:

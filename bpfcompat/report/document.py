@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bpfcompat import architecture
 from bpfcompat.model import VERSION, Outcome, OutcomeKind, Readiness, Ready, Record, Run, Shipped, Stream, Target
 from bpfcompat.report import artifact, gate, identity
 from bpfcompat.system import digest
@@ -81,7 +82,7 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "version": version,
         "kernel_family": version,
         "kernel": profile.kernel,
-        "arch": "x86_64",
+        "arch": architecture.of(profile.arch).uname,
     }
     optional = {
         "failed_stage": verdict.failed_stage,

@@ -56,6 +56,8 @@ def _whys(program: Findings, found: Findings) -> Iterator[Why]:
     if program["attach_type_known"] is False:
         way = bpf.named(bpf.ATTACH_TYPES, program["attach_type_id"], "attach type")
         yield unsupported, "high", f"it does not know {way}"
+    if number == 524 and targets.kind(program) == "lsm" and (lacking := targets.without_trampolines(found)):
+        yield unsupported, "high", lacking
     yield from targets.refused(program, found, number)
     if program["target_found"] is False or number == errno.ENOENT:
         yield (

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from bpfcompat import architecture
+from bpfcompat.architecture import Architecture
 from bpfcompat.model import Classification
 
 Findings = dict[str, Any]
@@ -81,6 +83,11 @@ def module_of(found: Findings, function: str) -> Findings:
     """Return the module among those that came with the kernel that has a function: its name, and whether it has BTF."""
     known: Findings = found.get("host", {}).get("modules", {}).get(function, {})
     return known
+
+
+def guest(found: Findings) -> Architecture:
+    """Return the architecture of the kernel."""
+    return architecture.of(found.get("host", {}).get("arch", ""))
 
 
 def in_module(found: Findings, function: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from bpfcompat import architecture
 from bpfcompat.model import Features, Record, Status
 from bpfcompat.verdict import bpf, findings, loaders
 from bpfcompat.verdict.loaders import functions_not_found
@@ -14,6 +15,7 @@ __all__ = ["functions_not_found", "needs_features", "of"]
 _AT_MOST = 6
 """Names in one sentence: the oldest first, because what is not there at all is told by its release."""
 _NOT_FOUND = r"line \d+: ([^:\n]+): command not found"
+_SYSTEM_CALL = r"\b__[a-z0-9]+_sys_\w+"
 _NO_SPACE = r"No space left on device"
 _NO_HEADERS = r"chdir\(/lib/modules/[^)\n]+/build\): No such file|Unable to find kernel headers"
 _LOCKED = r"\blockdown=(integrity|confidentiality)\b"
@@ -68,6 +70,10 @@ def _of_the_guest(record: Record) -> Iterator[str]:
             f"The guest has not enough memory for {what}: it has {has} MiB; write `memory: {max(1, has // 256)}G` or more in the"
             " profile, or make the map smaller."
         )
+    own = next((one for one in architecture.ALL.values() if one.uname == parts.get("architecture")), None)
+    for name in dict.fromkeys(re.findall(_SYSTEM_CALL, stderr) if own else ()):
+        if own and (renamed := architecture.renamed(name, own)):
+            yield f"{name} is of another architecture: on {own.name} it is {renamed}, and a ksyscall section finds either."
     if parts.get("accelerator") == "tcg" and re.search(loaders.NO_COUNTERS, stderr):
         yield (
             "An emulated machine has no hardware performance counters, whatever its kernel: if that is what perf_event_open asks"

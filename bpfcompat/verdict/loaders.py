@@ -63,7 +63,8 @@ _NOT_VERIFIED = (
 )
 _TOO_MANY = (
     "The kernel says ENOTSUPP (524): what the program is attached to may take more arguments than a trampoline carries, which is six"
-    " before Linux 6.6."
+    " before Linux 6.6 (eight on arm64); or this kernel has no trampolines to its functions at all, as arm64 before Linux 6.4, where a"
+    " kprobe does instead of fentry, fexit, fmod_ret and LSM programs."
 )
 _OTHER_LIBRARY = (
     "{0}: the kernel was not asked. It is the loader's library that does not know this, so a newer one may."

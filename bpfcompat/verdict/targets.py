@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
+from bpfcompat import architecture
 from bpfcompat.model import Classification
-from bpfcompat.verdict.causes import Findings, Why, in_module, looked_in_modules, module_of
+from bpfcompat.verdict.causes import Findings, Why, guest, in_module, looked_in_modules, module_of, not_built
 
 _TRAMPOLINED = {"fentry", "fexit", "fmod_ret", "fsession"}
-_REGISTERS, _REGISTERS_NOW = 6, 12
-"""Arguments that a trampoline carries on x86-64: before Linux 6.6, and since then (473e3150e30a)."""
+_ON_STACK_TOO = {"amd64": 12}
+"""Arguments that a trampoline carries since it takes those on the stack, too: Linux 6.6 (473e3150e30a)."""
 
 _NOUNS = {
     "iter": "iterator ",
@@ -20,6 +21,7 @@ _NOUNS = {
     "raw_tp": "tracepoint ",
 }
 """What sections name that name no function; a tracepoint's own section has a folder in its name, which says it."""
+_DIRECT_CALLS = "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS"
 _NOT_PROBED = {errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP, errno.EBUSY, errno.ENODEV, 524}
 
 
@@ -64,6 +66,8 @@ def absent(wanted: str, function: Findings, found: Findings, how: str) -> str:
         return f"{wanted} is there only as {', '.join(function['variants'])}: the compiler made that of it"
     if needs_btf and function.get("symbols"):
         return f"{wanted} is there, but the kernel's BTF does not list it, which {how} needs"
+    if own := architecture.renamed(wanted, guest(found)):
+        return f"there is no {wanted}: on {guest(found).name} that system call is {own}, and a ksyscall section finds either"
     plain = f"there is no {_NOUNS.get(how, '')}{wanted or 'such thing'} to attach it to"
     looked = function and looked_in_modules(found) and not function.get("symbols")
     return f"{plain}, neither in it nor in a module that came with it" if looked else plain
@@ -76,6 +80,16 @@ def without_address(wanted: str, found: Findings) -> str:
     if variants:
         return f"its BTF lists {wanted}, but there is only {', '.join(variants)}: the compiler made that of it"
     return f"its BTF lists {wanted}, but there is no code of that name: the compiler has inlined it"
+
+
+def without_trampolines(found: Findings) -> str:
+    """Return a sentence's end on a kernel that cannot hang trampolines on its functions; empty if it can, or that is not known."""
+    lacking = not_built(found, _DIRECT_CALLS)
+    return (
+        f"{lacking}, which fentry, fexit, fmod_ret and LSM programs need; arm64 has it since Linux 6.4"
+        if lacking
+        else ""
+    )
 
 
 def refused(program: Findings, found: Findings, number: int) -> Iterator[Why]:
@@ -92,10 +106,13 @@ def refused(program: Findings, found: Findings, number: int) -> Iterator[Why]:
     if number == errno.EILSEQ and "+" in program["target"]:
         why = f"no instruction begins at {program['target']} on this kernel (EILSEQ): another compiler made it"
         yield unsupported, "high", why
-    takes = program.get("arguments")
-    if number == 524 and how in _TRAMPOLINED and takes is not None and len(takes) > _REGISTERS:
-        more = ": 12 since Linux 6.6" if len(takes) <= _REGISTERS_NOW else ""
-        why = f"{wanted} takes {len(takes)} arguments, and {how} can carry {_REGISTERS} on this kernel{more} (ENOTSUPP)"
+    if number == 524 and how in _TRAMPOLINED and (lacking := without_trampolines(found)):
+        yield unsupported, "high", lacking
+    takes, carried = program.get("arguments"), guest(found).registers
+    if number == 524 and how in _TRAMPOLINED and takes is not None and len(takes) > carried:
+        now = _ON_STACK_TOO.get(guest(found).name, 0)
+        more = f": {now} since Linux 6.6" if len(takes) <= now else ""
+        why = f"{wanted} takes {len(takes)} arguments, and {how} can carry {carried} on this kernel{more} (ENOTSUPP)"
         yield unsupported, "high", why
     if function["blacklisted"]:
         yield unsupported, "high", f"{wanted} is there, but must not be probed (it is on the list of such functions)"

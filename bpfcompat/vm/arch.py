@@ -39,4 +39,16 @@ BOARDS = {
         # themselves.
         emulated=("no_timer_check",),
     ),
+    "arm64": Board(
+        program="qemu-system-aarch64",
+        machine="virt,gic-version=3",
+        # The plainest that Debian's kernels know well; docs/performance.md has what others cost.
+        processor="cortex-a72",
+        console="ttyAMA0",
+        # The board has one port, a PL011. Four more stand on the PCI bus, of which ttyS0 is not used.
+        serial=(
+            "-serial", "chardev:console", "-chardev", "null,id=spare",
+            "-device", "pci-serial-4x,chardev1=spare,chardev2=control,chardev3=stdout,chardev4=stderr",
+        ),
+    ),
 }  # fmt: skip

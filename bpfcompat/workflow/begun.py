@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpfcompat import verdict
+from bpfcompat import architecture, verdict
+from bpfcompat.architecture import Architecture
 from bpfcompat.kernels import needs
 from bpfcompat.model import Job, Kernel, Outcome, Record
 from bpfcompat.system import host
@@ -48,7 +49,7 @@ class Begun:
         if kernel and (note := needs.without_modules(kernel)):
             outcome = replace(outcome, notes=(*outcome.notes, note))
         if kernel:
-            outcome = _explained(outcome, kernel)
+            outcome = _explained(outcome, kernel, architecture.of(profile.arch))
         return Record(
             job=self.job.name,
             key=jobs.key(self.parts) if self.parts else "",
@@ -68,7 +69,7 @@ class Begun:
         )
 
 
-def _explained(outcome: Outcome, kernel: Kernel) -> Outcome:
+def _explained(outcome: Outcome, kernel: Kernel, guest: Architecture) -> Outcome:
     """Return an outcome with what the kernel's files tell about what the validator, or else the loader itself, did not find."""
     found = outcome.findings
     asked = findings.asked_of_host(found) if found else hints.functions_not_found(outcome.stderr.tail)
@@ -76,7 +77,7 @@ def _explained(outcome: Outcome, kernel: Kernel) -> Outcome:
         return outcome
     from bpfcompat.kernels import knowledge  # what a run of stored verdicts does not need
 
-    told = knowledge.of(kernel, asked)
+    told = knowledge.of(kernel, asked, guest)
     if found:
         return replace(outcome, findings={**found, "host": told})
     notes = [

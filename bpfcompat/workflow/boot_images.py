@@ -41,7 +41,7 @@ class BootImages:
 
     def _image(self, profile: Profile) -> Path | None:
         """Return where the boot image of a profile's machine is, or will be."""
-        machines, userland = self._machines, self._machines.userland
+        machines, userland = self._machines, self._machines.userland(profile.arch)
         machine, kernel = machines.machine(profile), machines.kernels.get(profile)
         if not self._warm or machine is None or kernel is None or userland.kit is None or not machine.has_disks:
             return None

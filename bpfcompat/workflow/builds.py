@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bpfcompat import kernels
+from bpfcompat import architecture, kernels
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Check, Job, Profile
 from bpfcompat.report import Progress
 from bpfcompat.workflow.session import Session
+from bpfcompat.workflow.userland import Userland
 
 Task = dict[str, Any]
 
@@ -36,35 +37,43 @@ class Ready:
         return self.what
 
 
-def _exists(path: Callable[[], Path | None]) -> Callable[[], bool]:
-    """Return a question for `Ready`: whether what a task makes is there; whatever keeps that from being known means no."""
+def _exists(session: Session, path: Callable[[Userland], Path | None]) -> Callable[[], bool]:
+    """Return a question for `Ready`: whether what a task makes of every userland is there; what keeps that from being known means no."""
 
     def there() -> bool:
         try:
-            found = path()
-            return found is not None and found.exists()
+            found = [path(userland) for userland in session.machines.userlands.values()]
+            return all(one is not None and one.exists() for one in found)
         except (BpfcompatError, OSError):
             return False
 
     return there
 
 
+def _each(session: Session, make: Callable[[Userland], object]) -> Callable[[], None]:
+    """Return an action that makes something of every userland of a run: there is one for each architecture."""
+
+    def made() -> None:
+        for userland in session.machines.userlands.values():
+            make(userland)
+
+    return made
+
+
 def kit(session: Session, progress: Progress) -> Task:
     """Return the task that builds what every guest is made of; a wheel brings it along."""
-
-    def built() -> bool:
-        try:
-            return session.machines.userland.kit is not None
-        except (BpfcompatError, OSError):
-            return False
 
     return {
         "basename": "kit",
         "doc": "build init, bash, busybox and the tools of the guests from pinned sources",
-        "actions": [functools.partial(session.machines.userland.build_kit, progress.notice)],
-        "uptodate": [Ready("built from these sources", built)],
+        "actions": [_each(session, lambda userland: userland.build_kit(progress.notice))],
+        "uptodate": [Ready("built from these sources", _exists(session, _kit_folder))],
         "io": {"capture": False},
     }
+
+
+def _kit_folder(userland: Userland) -> Path | None:
+    return userland.kit.folder if userland.kit else None
 
 
 def tools(session: Session) -> Task:
@@ -72,8 +81,8 @@ def tools(session: Session) -> Task:
     return {
         "basename": "tools",
         "doc": "pack bpftool, ip, tc and their libraries for the guests",
-        "actions": [session.machines.userland.pack_tools],
-        "uptodate": [Ready("packed from this kit", _exists(lambda: session.machines.userland.tools_disk))],
+        "actions": [_each(session, Userland.pack_tools)],
+        "uptodate": [Ready("packed from this kit", _exists(session, lambda userland: userland.tools_disk))],
         "task_dep": ["kit"],
         "io": {"capture": False},
     }
@@ -84,9 +93,9 @@ def rootfs(session: Session) -> Task:
     return {
         "basename": "rootfs",
         "doc": "pack the project's own userland as a disk",
-        "actions": [session.machines.userland.pack_rootfs],
-        "uptodate": [Ready("packed from exactly this", _exists(lambda: session.machines.userland.rootfs_disk))],
-        "clean": [session.machines.userland.forget_rootfs],
+        "actions": [_each(session, Userland.pack_rootfs)],
+        "uptodate": [Ready("packed from exactly this", _exists(session, lambda userland: userland.rootfs_disk))],
+        "clean": [_each(session, Userland.forget_rootfs)],
         "io": {"capture": False},
     }
 
@@ -96,9 +105,9 @@ def validator(session: Session, check: Check) -> Task:
     return {
         "basename": "validator",
         "doc": "compile what tries the objects that have no loader, if the user has a libbpf of their own",
-        "actions": [session.machines.userland.build_validator],
+        "actions": [_each(session, Userland.build_validator)],
         "task_dep": ["kit"],
-        "uptodate": [Ready("it is there", _exists(lambda: session.machines.userland.validator(check)))],
+        "uptodate": [Ready("it is there", _exists(session, lambda userland: userland.validator(check)))],
         "io": {"capture": False},
     }
 
@@ -110,9 +119,9 @@ def payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
     """
     needed_by: dict[str, list[Job]] = {}
     for job in session.jobs:
-        needed_by.setdefault(job.check.name, []).append(job)
-    for check in session.project.checks:
-        wanted = needed_by.get(check.name, [])
+        needed_by.setdefault(_payload_name(session, job.check), []).append(job)
+    for check in session.checks:
+        wanted = needed_by.get(_payload_name(session, check), [])
 
         def prepared(wanted: list[Job] = wanted) -> bool:
             return all(is_cached(session, job) for job in wanted)
@@ -123,12 +132,17 @@ def payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
                 session.payloads.stage(check, session.scratch)
 
         yield {
-            "name": check.name,
+            "name": _payload_name(session, check),
             "doc": f"the files of the check '{check.name}'",
             "actions": [stage],
             "uptodate": [Ready("no kernel needs it", prepared)],
             "task_dep": [*after, *(["validator"] if check.validation else [])],
         }
+
+
+def _payload_name(session: Session, check: Check) -> str:
+    """Return what the task of a check's files is called: by the check, and where there are several architectures by that."""
+    return f"{check.name}@{architecture.of(check.arch).name}" if len(session.machines.userlands) > 1 else check.name
 
 
 def is_cached(session: Session, job: Job) -> bool:
@@ -186,14 +200,14 @@ def initramfses(session: Session) -> Iterator[Task]:
         def ready(profile: Profile = profile) -> bool:
             kernel = session.machines.kernels.get(profile)
             try:
-                path = session.machines.userland.initramfs(kernel) if kernel else None
+                path = session.machines.userland(profile.arch).initramfs(kernel) if kernel else None
             except BpfcompatError:
                 return False
             return (path is not None and path.exists()) or session.boots_nothing()
 
         def pack(profile: Profile = profile) -> None:
             if kernel := session.machines.kernels.get(profile):
-                session.machines.userland.pack_initramfs(kernel)
+                session.machines.userland(profile.arch).pack_initramfs(kernel)
 
         yield {
             "name": profile.id,
@@ -265,4 +279,4 @@ def payload_of(session: Session, job: Job) -> str:
     doit starts what has waited for the same task in any order. A group ends one step after its members, so what waits for
     the group comes behind what waits for a member: what did not pass last time.
     """
-    return f"payload:{job.check.name}" if job.name in session.failed else "payload"
+    return f"payload:{_payload_name(session, job.check)}" if job.name in session.failed else "payload"

@@ -46,7 +46,9 @@ def examine(project: Project | None, cache: Path) -> Iterator[Finding]:
     yield from _emulators(project)
     yield _accelerator(project, cache)
     yield _tried("disks", lambda: host.program("mke2fs"))
-    yield _tried("kit", lambda: _kit(cache))
+    own = architecture.host().name
+    for name in dict.fromkeys([own, *sorted(_architectures(project))]):
+        yield _tried("kit" if name == own else f"kit for {name}", lambda name=name: _kit(cache, name))  # type: ignore[misc]
     for name, why in (("skopeo", "oci: kernels"), ("bsdtar", "rpm: kernels")):  # fmt: skip
         yield _optional(name, why)
     yield _archive(cache)
@@ -65,10 +67,14 @@ def _tried(what: str, attempt: Callable[[], str], lacking: Health = Health.LACKI
         return Finding(what, lacking, f"{error.filename}: {error.strerror}.")
 
 
+def _architectures(project: Project | None) -> set[str]:
+    """Return the architectures of a project's kernels, by name."""
+    return {architecture.of(profile.arch).name for profile in project.matrix.profiles} if project else set()
+
+
 def _emulators(project: Project | None) -> Iterator[Finding]:
     """Yield a line for each emulator: those of other architectures are needed where the project has kernels of them."""
-    wanted = {architecture.of(profile.arch).name for profile in project.matrix.profiles} if project else set()
-    wanted = wanted or {architecture.host().name}
+    wanted = _architectures(project) or {architecture.host().name}
     for name, board in BOARDS.items():
         what = "QEMU" if name == architecture.host().name else f"QEMU for {name}"
         needed = name in wanted
@@ -88,8 +94,8 @@ def _optional(name: str, why: str) -> Finding:
     )
 
 
-def _kit(cache: Path) -> str:
-    found = kit.find(cache)
+def _kit(cache: Path, name: str) -> str:
+    found = kit.find(cache, architecture.of(name))
     if found is None:
         return "not built yet; the first run does that, with a compiler that it fetches"
     return f"{found.identity[:12]}: init, validator, bash, busybox and {', '.join(Path(name).name for name in found.programs)}"

@@ -18,11 +18,20 @@ KEY_FORMAT = 5
 def plan(project: Project) -> tuple[Job, ...]:
     """Return every check on every profile, in the order of the matrix."""
     several = len(project.checks) > 1
+    checks = {
+        profile.arch: [_of_arch(check, profile.arch) for check in project.checks] for profile in project.matrix.profiles
+    }
     return tuple(
         Job(check, _as_required(profile, check), f"{profile.id}/{check.name}" if several else profile.id)
         for profile in project.matrix.profiles
-        for check in project.checks
+        for check in checks[profile.arch]
     )
+
+
+def _of_arch(check: Check, arch: str) -> Check:
+    """Return a check as it is run in guests of an architecture, which may have a loader and an object of their own."""
+    own: dict[str, Any] = {key: file for key, name, file in check.by_arch if name == architecture.of(arch).name}
+    return replace(check, **own, arch=arch, by_arch=())
 
 
 def _as_required(profile: Profile, check: Check) -> Profile:

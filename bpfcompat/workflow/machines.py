@@ -34,7 +34,9 @@ class Machines:
         """
         self.notice = notice or _say
         self.kernels = KernelSet(project, cache, offline=offline)
-        self.userland = Userland(cache, project.rootfs, offline=offline)
+        guests = dict.fromkeys(architecture.of(profile.arch) for profile in project.matrix.profiles)
+        self.userlands = {guest: Userland(cache, guest, project.rootfs, offline=offline) for guest in guests}
+        """By the architecture of the guests."""
         self._project = project
         self._cache = cache
         self._accelerator: Accelerator | None = None
@@ -50,6 +52,13 @@ class Machines:
         if self._accelerator is None:
             self._accelerator = accelerator.known(self._project.accelerator, self._cache)
         return self._accelerator
+
+    def userland(self, arch: str) -> Userland:
+        """Return what the guests of an architecture are made of.
+
+        arch: its name, as a profile has it.
+        """
+        return self.userlands[architecture.of(arch)]
 
     @staticmethod
     def board(profile: Profile) -> Board:
@@ -88,19 +97,20 @@ class Machines:
 
     def _described(self, profile: Profile, accelerator: str) -> Machine | None:
         kernel = self.kernels.get(profile)
-        archive, tools = self.userland.initramfs(kernel) if kernel else None, self.userland.tools_disk
+        userland = self.userland(profile.arch)
+        archive, tools = userland.initramfs(kernel) if kernel else None, userland.tools_disk
         if kernel is None or archive is None or tools is None:
             return None
         board = self.board(profile)
         qemu = host.program(board.program)
-        own = {"modules": kernel.modules_disk, "headers": kernel.headers_disk, "rootfs": self.userland.rootfs_disk}
+        own = {"modules": kernel.modules_disk, "headers": kernel.headers_disk, "rootfs": userland.rootfs_disk}
         disks = [("tools", tools), *((name, image) for name, image in own.items() if image)]
         return Machine(
             qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline,
             tuple(disks) if kernel.has_disks else (), kernel.has_disks, board,
         )  # fmt: skip
 
-    def with_payload(self, machine: Machine, payload: Path, folder: Path) -> Machine:
+    def with_payload(self, machine: Machine, profile: Profile, payload: Path, folder: Path) -> Machine:
         """Return a machine as it can run a job: without disks the payload and the tools are in an initramfs of its own.
 
         payload: the disk that others would have.
@@ -116,7 +126,7 @@ class Machines:
             )  # fmt: skip
         folder.mkdir()
         parts = [machine.initramfs.read_bytes()]
-        for name, image in (("tools", self.userland.tools_disk), ("payload", payload)):
+        for name, image in (("tools", self.userland(profile.arch).tools_disk), ("payload", payload)):
             if image and image.stat().st_blocks:  # an empty payload is a file without a filesystem
                 disk.unpack(image, folder / name)
                 parts.append(initramfs.of_tree(folder / name, f"bpfcompat/{name}"))

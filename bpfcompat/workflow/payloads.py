@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
@@ -14,10 +15,10 @@ from bpfcompat.workflow.userland import Userland
 class Payloads:
     """The payloads of one run. Methods are called from several threads."""
 
-    def __init__(self, userland: Userland) -> None:
+    def __init__(self, userland: Callable[[str], Userland]) -> None:
         """Nothing is read yet.
 
-        userland: what a loader finds in the guests beside its own files.
+        userland: tells what a loader finds in the guests of an architecture beside its own files.
         """
         self._userland = userland
         self._measured: dict[payload.Brought, Payload] = {}
@@ -35,7 +36,7 @@ class Payloads:
             raise refusal
         if brought in self._measured:
             return self._measured[brought]
-        program = self._userland.validator(check)
+        program = self._userland(check.arch).validator(check)
         try:
             measured = payload.measure(check, program)
         except NoVerdict as error:
@@ -56,10 +57,11 @@ class Payloads:
             if refusal := self._refused.get(brought):
                 raise refusal
             if brought not in self._staged:
+                userland = self._userland(check.arch)
                 try:
                     self._staged[brought] = payload.stage(
-                        check, folder / f"payload-{len(self._staged)}", self._userland.loader_finds(),
-                        self._userland.validator(check),
+                        check, folder / f"payload-{len(self._staged)}", userland.loader_finds(),
+                        userland.validator(check), userland.examiner(check),
                     )  # fmt: skip
                 except NoVerdict as error:
                     self._refused[brought] = error

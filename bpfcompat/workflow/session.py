@@ -80,7 +80,10 @@ class Session:
         place = None if options.offline else project.store
         self.shared = SharedVerdicts(place, self.store, self.machines.notice) if place else None
         self.known = Known(self.store, self.newest, self._bring, trust_imported=project.trust_imported)
-        self.jobs = tuple(job for job in jobs.plan(project) if not (options.failed and self._passed_last(job)))
+        planned = jobs.plan(project)
+        self.jobs = tuple(job for job in planned if not (options.failed and self._passed_last(job)))
+        self.checks = tuple({id(job.check): job.check for job in planned}.values())
+        """What the jobs run: each check of the project, once for each architecture."""
         self.failed = self.newest.failed()
         """Names of the jobs that did not pass last time; they come first: whoever mends that wants to know it first."""
         self.jobs_by_urgency = sorted(self.jobs, key=lambda job: job.name not in self.failed)
@@ -102,11 +105,11 @@ class Session:
 
     def boots_nothing(self) -> bool:
         """Tell whether the files of every check have turned out to be of no use."""
-        return all(self.payloads.is_refused(check) for check in self.project.checks)
+        return all(self.payloads.is_refused(check) for check in self.checks)
 
     def check_inputs(self) -> None:
         """Raise BpfcompatError for the first input that is missing; a loader that cannot run is told in the rows of its jobs."""
-        inputs.check(self.project, self.store, self.machines, self.payloads)
+        inputs.check(self.project, self.checks, self.store, self.machines, self.payloads)
 
     @property
     def scratch(self) -> Path:
@@ -122,7 +125,7 @@ class Session:
     def key_parts(self, job: Job) -> dict[str, Any] | None:
         """Return what shapes a job's verdict; None while that is not known yet. Raises BpfcompatError for bad inputs."""
         kernel, machine = self.machines.kernels.get(job.profile), self.machines.machine(job.profile)
-        userland = self.machines.userland
+        userland = self.machines.userland(job.profile.arch)
         if kernel is None or machine is None or userland.kit is None:
             return None
         return jobs.key_parts(job, kernel, userland.kit.identity, self.payloads.of(job.check), machine,
@@ -216,7 +219,9 @@ class Session:
             _TOTAL_SECONDS, boot_seconds + runner.longest(job.check, command_seconds)
         )
         self.machines.kernels.use(job.profile)
-        ready = self.machines.with_payload(machine, staged.image, self.scratch / f"machine-{secrets.token_hex(4)}")
+        ready = self.machines.with_payload(
+            machine, job.profile, staged.image, self.scratch / f"machine-{secrets.token_hex(4)}"
+        )
         check = replace(job.check, guest_modules=jobs.modules(job), limits=self._limits(job))
         request = runner.Request(
             ready, check, staged, staged.image, folder, self.boot_images.get(job.profile),
@@ -231,7 +236,7 @@ class Session:
         """Return what was found out; jobs that never ended are told as interrupted."""
         targets = tuple(Target(job, self.known.of(job) or self._interrupted(job)) for job in self.jobs)
         known, chosen = (
-            ((one.name, self.payloads.known(one)) for one in self.project.checks),
+            ((one.name, self.payloads.known(one)) for one in reversed(self.checks)),
             self.machines.accelerator(self.project.matrix.profiles[0]),
         )
         return Run(

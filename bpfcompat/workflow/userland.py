@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+from bpfcompat import architecture
+from bpfcompat.architecture import Architecture
 from bpfcompat.guest import Kit, image, initramfs, kit, preflight, rootfs, tools, validator
 from bpfcompat.model import Check, Kernel
 from bpfcompat.system import atomic, host
@@ -14,12 +16,14 @@ from bpfcompat.system import atomic, host
 class Userland:
     """The parts of the guests of one run, each built once for all. Methods are called from several threads."""
 
-    def __init__(self, cache: Path, rootfs: Path | str | None, *, offline: bool) -> None:
+    def __init__(self, cache: Path, guest: Architecture, rootfs: Path | str | None, *, offline: bool) -> None:
         """Nothing is read yet.
 
+        guest: the architecture of these guests.
         rootfs: the project's own userland: a folder, an archive, or `oci:REFERENCE`.
         offline: an image is not fetched.
         """
+        self.guest = guest
         self._cache = cache
         self._named = rootfs
         self._offline = offline
@@ -30,19 +34,20 @@ class Userland:
     def kit(self) -> Kit | None:
         """What every guest is made of, if it is built; raises BpfcompatError for one that is damaged."""
         if self._kit is None:
-            self._kit = kit.find(self._cache)
+            self._kit = kit.find(self._cache, self.guest)
         return self._kit
 
     def build_kit(self, say: Callable[[str], None]) -> Kit:
         """Return the kit, built first if need be; raises BpfcompatError."""
         if self._kit is None:
-            self._kit = kit.made(self._cache, say)
+            self._kit = kit.made(self._cache, say, self.guest)
         return self._kit
 
     def loader_finds(self) -> preflight.Userland:
         """Return what a loader finds in the guests; raises BpfcompatError."""
         found = self.kit
-        return preflight.Userland(lambda: initramfs.programs(found) if found else frozenset(), self.rootfs)
+        programs = lambda: initramfs.programs(found) if found else frozenset()  # noqa: E731
+        return preflight.Userland(programs, self.rootfs, self.guest)
 
     def initramfs(self, kernel: Kernel) -> Path | None:
         """Return where a kernel's initramfs is, or will be; None until the kit is there."""
@@ -72,13 +77,13 @@ class Userland:
     def _source(self) -> Path | None:
         """The project's own userland as a folder or an archive; an image is fetched when that is asked for first."""
         if isinstance(self._named, str):
-            return image.archive(self._named, self._cache, offline=self._offline)
+            return image.archive(self._named, self.guest, self._cache, offline=self._offline)
         return self._named
 
     def forget_rootfs(self) -> None:
         """Drop what the name of an image stood for, so that the next run asks its registry again."""
         if isinstance(self._named, str):
-            image.forget(self._named, self._cache)
+            image.forget(self._named, self.guest, self._cache)
 
     @functools.cached_property
     def rootfs(self) -> rootfs.Rootfs | None:
@@ -102,6 +107,12 @@ class Userland:
     def validator(self, check: Check) -> Path | None:
         """Return where the validator is, or will be, if a check needs it and the kit is there; raises BpfcompatError."""
         return validator.path(self.kit, self._cache) if check.validation and self.kit else None
+
+    def examiner(self, check: Check) -> Path | None:
+        """Return the validator as a program of this machine, if a check needs it; raises BpfcompatError."""
+        if self.guest is architecture.host() or not check.validation:
+            return self.validator(check)
+        return kit.made(self._cache, lambda _: None, architecture.host()).validator
 
     def build_validator(self) -> None:
         """Compile the validator with the user's own libbpf, unless that is done or nobody asks for it; raises BpfcompatError."""

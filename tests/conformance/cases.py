@@ -6,7 +6,10 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bpfcompat import architecture
+from bpfcompat.architecture import AMD64, Architecture
 from bpfcompat.guest import PROTOCOL, initramfs, kit
+from bpfcompat.guest.kit import build
 from bpfcompat.model import Check, Classification, Expectation, Kernel, Record, Status
 from bpfcompat.system import host
 
@@ -35,18 +38,23 @@ class Case:
     says: str = ""
     """A part of the reason."""
     files: dict[str, bytes] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    """C, of which static programs are made for the guest."""
+    only: str = ""
+    """The one architecture that it means anything on."""
     env: tuple[tuple[str, str], ...] = ()
     expect: Expectation = _EXIT_0
     passes: bool | None = None
     """Whether it passes, where that is not plain from its exit code."""
     timeout: float = 30.0
 
-    def check(self, root: Path) -> Check:
+    def check(self, root: Path, guest: Architecture = AMD64) -> Check:
         """Return the check that runs this case, with its files written below `root`."""
-        for name, content in self.files.items():
+        contents = {**self.files, **{name: compiled(source, guest) for name, source in self.sources.items()}}
+        for name, content in contents.items():
             (root / self.name).mkdir(parents=True, exist_ok=True)
             (root / self.name / name).write_bytes(content)
-        files = tuple(root / self.name / name for name in self.files)
+        files = tuple(root / self.name / name for name in contents)
         return Check(
             self.command,
             self.name,
@@ -157,20 +165,21 @@ int main(void)
 
 
 @functools.cache
-def compiled(source: str) -> bytes:
+def compiled(source: str, guest: Architecture) -> bytes:
     """Return a static program."""
+    compiler = "gcc" if guest is architecture.host() else str(build.compiler(host.cache_folder(), guest))
     with tempfile.TemporaryDirectory() as folder:
-        command = ["gcc", "-static", "-O2", "-o", f"{folder}/program", "-x", "c", "-"]
+        command = [compiler, "-static", "-O2", "-o", f"{folder}/program", "-x", "c", "-"]
         subprocess.run(command, input=source.encode(), check=True)
         return Path(f"{folder}/program").read_bytes()
 
 
-def oops() -> bytes:
-    """Return a program that makes its kernel oops; bash stands before all that differs between two kernels' archives."""
-    own = kit.find(host.cache_folder())
+def oops() -> str:
+    """Return the source of a program that makes its kernel oops; bash stands before all that differs between two kernels' archives."""
+    own = kit.find(host.cache_folder(), architecture.host())
     assert own, "the kit is built by ./dev, and by every first run"
     archive = initramfs.pack(own, Kernel("", "", Path(), "", (), ""))
-    return compiled(_OOPS.replace("OFFSET", str(archive.index(b"\x0f\x0b"))))
+    return _OOPS.replace("OFFSET", str(archive.index(b"\x0f\x0b")))
 
 
 # A bomb without bounds ends either way, which is FLAKY and no case.
@@ -273,7 +282,7 @@ CASES = [
         None,
         ends=HANG,
         timeout=1,
-        files={"hog": compiled(_HOG)},
+        sources={"hog": _HOG},
     ),
     Case("halt", "halt -f", None, ends=HANG, timeout=2),
     Case("panic", "echo c > /proc/sysrq-trigger", None, ends=PANIC),
@@ -288,14 +297,16 @@ CASES = [
         "oops",
         "chmod +x oops; ./oops; test $? -gt 128 && dmesg | grep -c 'Oops\\|invalid opcode' > /dev/null && exit 5",
         5,
-        files={"oops": oops()},
+        sources={"oops": oops()},
+        only="amd64",
     ),
     Case(
         "oops-that-panics",
         "chmod +x oops; echo 1 > /proc/sys/kernel/panic_on_oops; ./oops",
         None,
         ends=PANIC,
-        files={"oops": oops()},
+        sources={"oops": oops()},
+        only="amd64",
     ),
     Case("reboot", "reboot -f", None, ends=LOST),
     Case("poweroff", "poweroff -f", None, ends=LOST),

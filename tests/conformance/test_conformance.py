@@ -1,9 +1,10 @@
-"""Every case on the oldest and the newest kernel, restored and booted anew."""
+"""Every case on the oldest and the newest kernel of each architecture, restored and booted anew."""
 
 from pathlib import Path
 
 import pytest
 
+from bpfcompat import architecture
 from bpfcompat.model import Matrix, Project
 from bpfcompat.project import matrix
 from bpfcompat.workflow import engine
@@ -11,22 +12,30 @@ from bpfcompat.workflow.session import Options, Session
 
 from .cases import CASES
 
-KERNELS = ("debian-11-5.10", "debian-13-backports")
+KERNELS = (
+    "debian-11-5.10", "debian-13-backports",
+    *(pytest.param(f"{name}-arm64", marks=pytest.mark.slow) for name in ("debian-11-5.10", "debian-13-backports")),
+)  # fmt: skip
 
 
 @pytest.mark.guest
 @pytest.mark.parametrize("boot", ["warm", "cold"])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_case(tmp_path, kernel, boot):
-    profiles = tuple(profile for profile in matrix.load("mvp", Path()).profiles if profile.id == kernel)
-    checks = tuple(case.check(tmp_path) for case in CASES)
+    profiles = tuple(profile for profile in matrix.load("mvp-both", Path()).profiles if profile.id == kernel)
+    guest = architecture.of(profiles[0].arch)
+    cases = [case for case in CASES if case.only in ("", guest.name)]
+    checks = tuple(case.check(tmp_path, guest) for case in cases)
     session = Session(Project(checks, Matrix(profiles), tmp_path / "work", boot=boot), Options())
     try:
         run = engine.run(session)
     finally:
         session.close()
     assert {target.record.boot for target in run.targets} == {boot}
-    problems = [case.problems(target.record) for case, target in zip(CASES, run.targets, strict=True)]
+    assert {target.record.outcome.observed.machine for target in run.targets if target.record.outcome.observed} == {
+        guest.uname
+    }
+    problems = [case.problems(target.record) for case, target in zip(cases, run.targets, strict=True)]
     assert [line for lines in problems for line in lines] == []
 
 

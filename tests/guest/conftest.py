@@ -17,6 +17,8 @@ from bpfcompat.workflow.session import Options, Session
 
 KERNELS = ("debian-11-5.10", "debian-12-6.1", "debian-13-backports")
 """The oldest, the most common and the newest 7.x."""
+ARM64 = ("debian-11-5.10-arm64", "debian-13-backports-arm64")
+"""The oldest and the newest of arm64."""
 
 
 def machines_of(folder):
@@ -40,8 +42,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def profiles():
-    found = {profile.id: profile for profile in matrix.load("mvp", Path()).profiles}
-    return {name: found[name] for name in KERNELS}
+    found = {profile.id: profile for profile in matrix.load("mvp-both", Path()).profiles}
+    return {name: found[name] for name in (*KERNELS, *ARM64)}
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bpfcompat.guest.kit.contents import ARCHITECTURE, Kit, find
+from bpfcompat import architecture
+from bpfcompat.architecture import Architecture
+from bpfcompat.guest.kit.contents import Kit, find
 from bpfcompat.system import host
 
-__all__ = ["ARCHITECTURE", "C_LIBRARY", "Kit", "find", "made", "tool"]
+__all__ = ["C_LIBRARY", "Kit", "find", "made", "tool"]
 
 C_LIBRARY = (2, 36)
 """The version of glibc that the kit's dynamic programs bring, Debian 12's."""
@@ -24,17 +26,18 @@ def tool(program: str) -> list[str]:
 
     program: its path in the guest.
     """
-    return made(host.cache_folder(), lambda text: print(f"bpfcompat: {text}", file=sys.stderr)).command(program)
+    say = lambda text: print(f"bpfcompat: {text}", file=sys.stderr)  # noqa: E731
+    return made(host.cache_folder(), say, architecture.host()).command(program)
 
 
-def made(cache: Path, say: Callable[[str], None]) -> Kit:
-    """Return the kit, built first if need be, which takes a minute and a half; raises BpfcompatError.
+def made(cache: Path, say: Callable[[str], None], guest: Architecture) -> Kit:
+    """Return the kit of an architecture, built first if need be, which takes a minute and a half; raises BpfcompatError.
 
     say: called with what goes on.
     """
-    found = find(cache)
+    found = find(cache, guest)
     if found is None:
         from bpfcompat.guest.kit import build  # with it come lzma and tarfile
 
-        found = build.build(cache, say)
+        found = build.build(cache, say, guest)
     return found

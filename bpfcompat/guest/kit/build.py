@@ -6,13 +6,16 @@ import lzma
 import re
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from bpfcompat import architecture
+from bpfcompat.architecture import Architecture
+from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest.kit import contents
 from bpfcompat.guest.kit.lock import Lock
 from bpfcompat.guest.kit.lock import read as read_lock
-from bpfcompat.guest.kit.toolchain import Toolchain, unpacked
+from bpfcompat.guest.kit.toolchain import RUNS_ON, Toolchain, unpacked
 from bpfcompat.guest.kit.tools import collect, names
 from bpfcompat.system import atomic, debian, digest, host, processes
 
@@ -24,17 +27,17 @@ _NOT_IN_BUSYBOX = ("FEATURE_PREFER_APPLETS", "FEATURE_SH_STANDALONE")
 """With these an applet that starts a program takes another applet: `timeout 5 ip` would not start the ip beside it."""
 
 
-def build(cache: Path, say: Callable[[str], None]) -> contents.Kit:
+def build(cache: Path, say: Callable[[str], None], guest: Architecture) -> contents.Kit:
     """Build the kit of these sources, unless that is done; raises BpfcompatError.
 
     say: called with what goes on.
     """
-    target = contents.built_path(cache)
+    target = contents.built_path(cache, guest)
     with atomic.locked(cache / "kit" / "lock"):
         if not target.exists():
-            lock = read_lock()
-            say("fetching and unpacking the pinned compiler and tools")
-            toolchain = Toolchain(unpacked(lock.toolchain, cache, "toolchain"))
+            lock = read_lock(guest)
+            say(f"fetching and unpacking the pinned compiler and tools for {guest.name}")
+            toolchain = _toolchain(lock, cache, guest)
             packages = unpacked(lock.tools, cache, "packages")
             parts = Parts(lock, toolchain, cache, say)
             libbpf, bash, busybox = parts.libbpf(), parts.bash(), parts.busybox()
@@ -43,18 +46,27 @@ def build(cache: Path, say: Callable[[str], None]) -> contents.Kit:
                 shutil.copy(bash / "bash", fresh / "bash")
                 shutil.copy(busybox / "busybox", fresh / "busybox")
                 compile_guest(toolchain, fresh)
-                collect(packages, fresh / "tools")
+                collect(packages, fresh / "tools", guest)
                 _add_licences(packages, {"bash": bash, "busybox": busybox, "libbpf": libbpf}, fresh / "licences")
                 _add_etc(packages, fresh / "etc")
                 keyring = packages / "usr/share/keyrings/debian-archive-keyring.gpg"
                 shutil.copyfile(keyring, fresh / keyring.name)
-                _describe(fresh)
-    return contents.read(target)
+                _describe(fresh, (busybox / "applets").read_text().split())
+    return contents.read(target, guest)
 
 
-def compiler(cache: Path) -> Path:
-    """Return the kit's compiler, which finds libbpf, libelf and zlib by itself; raises BpfcompatError."""
-    return Toolchain(unpacked(read_lock().toolchain, cache, "toolchain")).bin / "cc"
+def compiler(cache: Path, guest: Architecture) -> Path:
+    """Return a kit's compiler, which finds libbpf, libelf and zlib by itself; raises BpfcompatError."""
+    return _toolchain(read_lock(guest), cache, guest).bin / "cc"
+
+
+def _toolchain(lock: Lock, cache: Path, guest: Architecture) -> Toolchain:
+    if architecture.host() is not RUNS_ON:
+        raise BpfcompatError(
+            f"the compiler that the kit is built with runs on {RUNS_ON.name}.",
+            "install the wheel, which brings the kit along",
+        )
+    return Toolchain(unpacked(lock.toolchain, cache, "toolchain"), guest)
 
 
 class Parts:
@@ -89,9 +101,10 @@ class Parts:
             compiler = f"{self._toolchain.bin}/cc -static"
             answers = dict(re.findall(r"^(\w+)=(.*)$", _BASH_ANSWERS.read_text(), re.MULTILINE))
             self._toolchain.run(
-                "sh", "./configure", "--build=x86_64-pc-linux-gnu", "--host=x86_64-pc-linux-gnu", "--prefix=/usr",
+                "sh", "./configure", f"--build={RUNS_ON.triplet}", f"--host={self._toolchain.guest.triplet}", "--prefix=/usr",
                 "--enable-static-link", "--without-bash-malloc", "--disable-nls", "--enable-largefile", "--with-curses",
-                folder=source, doing="configuring bash", CC=compiler, CC_FOR_BUILD=compiler, CFLAGS="-O2 -g0",
+                folder=source, doing="configuring bash", CC=compiler, CFLAGS="-O2 -g0",
+                CC_FOR_BUILD=f"{self._toolchain.host_compiler} -static",
                 AR=f"{self._toolchain.bin}/ar", RANLIB=f"{self._toolchain.bin}/ranlib", **answers,
             )  # fmt: skip
             jobs = f"-j{host.processors()}"
@@ -112,9 +125,9 @@ class Parts:
             programs = [
                 f"{name.upper()}={self._toolchain.bin}/{name}" for name in ("cc", "ar", "nm", "strip", "ld", "objcopy")
             ]
-            programs.append(f"HOSTCC={self._toolchain.bin}/cc -static")
+            programs += [f"HOSTCC={self._toolchain.host_compiler} -static", f"ARCH={self._toolchain.guest.uname}"]
             # What the configuration of this version does not say is as busybox has it by itself.
-            for goal in ("silentoldconfig", "busybox"):
+            for goal in ("silentoldconfig", "busybox", "busybox.links"):
                 words = [
                     "sh",
                     "-c",
@@ -129,9 +142,10 @@ class Parts:
                 ]
                 self._toolchain.run(*words, folder=source, doing="building busybox")
             shutil.copy(source / "busybox", target / "busybox")
+            shutil.copyfile(source / "busybox.links", target / "applets")
             shutil.copyfile(source / "LICENSE", target / "COPYING")
 
-        return self._part("busybox", make)
+        return self._part("busybox", make, also="applets")
 
     def _part(self, name: str, make: Callable[[Path, Path], None], also: object = None) -> Path:
         files = self._lock.files(name)
@@ -198,13 +212,15 @@ def _add_etc(packages: Path, target: Path) -> None:
         shutil.copyfile(packages / "etc" / name, target / name)
 
 
-def _describe(folder: Path) -> None:
-    """Write kit.json, by which the kit is found and known."""
+def _describe(folder: Path, links: Iterable[str]) -> None:
+    """Write kit.json, by which the kit is found and known.
+
+    links: paths under which busybox is called; it would list its applets itself, but may be of another architecture.
+    """
     for path in folder.rglob("*"):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-    listed = processes.check([str(folder / "busybox"), "--list"], doing="listing busybox's programs").decode().split()
-    applets = sorted({name for name in listed if "/" not in name} - {"busybox", "bash"})
+    applets = sorted({link.rpartition("/")[2] for link in links} - {"busybox", "bash"})
     atomic.write_json(
         folder / "kit.json", {"identity": contents.identity(folder), "applets": applets, "programs": names()}
     )

@@ -7,23 +7,31 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import atomic, digest
 
-ARCHITECTURE = "amd64"
-LOCK = Path(__file__).with_name(f"lock.{ARCHITECTURE}.json")
-WHEEL = Path(__file__).with_name(f"kit.{ARCHITECTURE}.tar.xz")
-"""The packed kit, in an installed wheel only."""
 _GUEST = Path(__file__).parents[1]
-_HOW = tuple(Path(__file__).with_name(name) for name in ("build.py", "tools.py", "bash.answers", LOCK.name))
+_HOW = tuple(Path(__file__).with_name(name) for name in ("build.py", "tools.py", "bash.answers"))
 RECIPE = 2
 """Counts the ways in which the same sources are built, and the layouts of the result."""
+
+
+def lock_path(architecture: Architecture) -> Path:
+    """Return the file that says what a kit is made of."""
+    return Path(__file__).with_name(f"lock.{architecture.name}.json")
+
+
+def wheel_path(architecture: Architecture) -> Path:
+    """Return where a packed kit is, in an installed wheel only."""
+    return Path(__file__).with_name(f"kit.{architecture.name}.tar.xz")
 
 
 @dataclass(frozen=True)
 class Kit:
     """An unpacked kit."""
 
+    architecture: Architecture
     folder: Path
     identity: str
     """SHA-256 of all that is in it, hex."""
@@ -39,7 +47,7 @@ class Kit:
 
     @property
     def validator(self) -> Path:
-        """What tries objects without a loader; a static program, so it runs here, too."""
+        """What tries objects without a loader; a static program, so it runs here, too, if it is of this architecture."""
         return self.folder / "validator"
 
     @property
@@ -73,42 +81,43 @@ class Kit:
         program: its path in the guest.
         """
         name = program.rpartition("/")[2]
-        linker = self.tools / "lib64" / "ld-linux-x86-64.so.2"
-        libraries = self.tools / "lib" / "x86_64-linux-gnu"
+        linker = self.tools / self.architecture.linker
+        libraries = self.tools / "lib" / self.architecture.triplet
         path = (self.tools / program.lstrip("/")).resolve()
         return [str(linker), "--argv0", name, "--library-path", str(libraries), str(path), *arguments]
 
 
-def find(cache: Path) -> Kit | None:
-    """Return the kit: of the wheel, or as it was built in this clone; None if it is not built yet. Raises BpfcompatError."""
+def find(cache: Path, architecture: Architecture) -> Kit | None:
+    """Return a kit: of the wheel, or as it was built in this clone; None if it is not built yet. Raises BpfcompatError."""
+    packed = wheel_path(architecture)
     try:
-        return read(_of_wheel(cache) if WHEEL.is_file() else built_path(cache))
+        return read(_of_wheel(packed, cache) if packed.is_file() else built_path(cache, architecture), architecture)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 @functools.cache
-def read(folder: Path) -> Kit:
+def read(folder: Path, architecture: Architecture) -> Kit:
     """Return the kit in a folder; raises OSError, ValueError, KeyError or TypeError if there is none."""
     described = json.loads((folder / "kit.json").read_bytes())
-    return Kit(folder, described["identity"], tuple(described["applets"]), tuple(described["programs"]))
+    return Kit(architecture, folder, described["identity"], tuple(described["applets"]), tuple(described["programs"]))
 
 
 @functools.cache
-def built_path(cache: Path) -> Path:
-    """Return where the kit of these sources is, or will be: by the digest of all that goes into it."""
+def built_path(cache: Path, architecture: Architecture) -> Path:
+    """Return where a kit of these sources is, or will be: by the digest of all that goes into it."""
     sources = [path.read_text() for name in ("init", "validator") for path in sorted((_GUEST / name).glob("*.[ch]"))]
-    how = [path.read_text() for path in _HOW]
+    how = [path.read_text() for path in (*_HOW, lock_path(architecture))]
     return cache / "kit" / f"built-{digest.of_json([RECIPE, how, sources])[:32]}"
 
 
-def _of_wheel(cache: Path) -> Path:
-    """Return the folder that the wheel's kit is unpacked in, once for each; raises BpfcompatError, OSError."""
-    status = WHEEL.stat()
-    target = cache / "kit" / f"wheel-{digest.of_json([str(WHEEL), status.st_size, status.st_mtime_ns])[:32]}"
+def _of_wheel(packed: Path, cache: Path) -> Path:
+    """Return the folder that a kit of the wheel is unpacked in, once for each; raises BpfcompatError, OSError."""
+    status = packed.stat()
+    target = cache / "kit" / f"wheel-{digest.of_json([str(packed), status.st_size, status.st_mtime_ns])[:32]}"
     if not target.exists():
         with atomic.folder(target) as fresh:
-            unpack(WHEEL, fresh)
+            unpack(packed, fresh)
     return target
 
 

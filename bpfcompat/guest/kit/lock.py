@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bpfcompat.architecture import AMD64, Architecture
 from bpfcompat.guest.kit import contents
 from bpfcompat.system import atomic, debian, processes
 
@@ -20,6 +21,14 @@ TOOLCHAIN = (
     "libjansson4", "libisl23", "libgmp10", "libmpfr6", "libmpc3", "libzstd1", "zlib1g", "libc6", "libc6-dev", "linux-libc-dev",
     "libcrypt-dev", "libelf-dev", "zlib1g-dev", "libncurses-dev", "make", "patch",
 )  # fmt: skip
+CROSS = {
+    "arm64": (
+        "gcc-12-aarch64-linux-gnu", "cpp-12-aarch64-linux-gnu", "libgcc-12-dev-arm64-cross", "binutils-aarch64-linux-gnu",
+    ),
+}  # fmt: skip
+"""What compiles for another architecture on amd64, beside that which compiles for amd64 itself."""
+FOREIGN = ("libc6", "libc6-dev", "linux-libc-dev", "libcrypt-dev", "libelf-dev", "zlib1g-dev", "libncurses-dev")
+"""Packages of the other architecture that are compiled with; Debian puts each architecture's files in folders of its own."""
 TOOLS = (
     "bpftool", "iproute2", "kmod", "coreutils", "util-linux", "bsdutils", "procps", "libc-bin", "libc6", "libelf1", "zlib1g",
     "libcap2", "libbpf1", "libmnl0", "libbsd0", "libmd0", "libtirpc3", "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3",
@@ -56,21 +65,23 @@ class Lock:
         return [row for row in self.sources if row.name == source]
 
 
-def read() -> Lock:
-    """Return the lock that this version is built from."""
-    value = json.loads(contents.LOCK.read_text())
+def read(guest: Architecture) -> Lock:
+    """Return the lock that this version's kit is built from."""
+    value = json.loads(contents.lock_path(guest).read_text())
     return Lock(*(tuple(Package(**row) for row in value[part]) for part in ("toolchain", "tools", "sources")))
 
 
-def write() -> None:
+def write(guest: Architecture) -> None:
     """Lock what the archive has now; raises BpfcompatError."""
     with tempfile.TemporaryDirectory(prefix="bpfcompat-lock.") as name:
-        options = _update(Path(name))
-        found = Lock(_packages(options, TOOLCHAIN), _packages(options, TOOLS), _sources(options))
-    atomic.write_json(contents.LOCK, asdict(found))
+        options, cross = _update(Path(name) / "tools", guest), CROSS.get(guest.name, ())
+        native = _update(Path(name) / "compiler", AMD64)
+        compiler = (*_packages(native, (*TOOLCHAIN, *cross)), *(_packages(options, FOREIGN) if cross else ()))
+        found = Lock(compiler, _packages(options, TOOLS), _sources(native))
+    atomic.write_json(contents.lock_path(guest), asdict(found))
 
 
-def _update(folder: Path) -> list[str]:
+def _update(folder: Path, of: Architecture) -> list[str]:
     """Read the archive's indexes with a private configuration, and return the options that make apt use them."""
     for part in ("lists/partial", "cache/archives/partial"):
         (folder / part).mkdir(parents=True)
@@ -81,7 +92,7 @@ def _update(folder: Path) -> list[str]:
     settings = {
         "Dir::Etc::sourcelist": folder / "sources.list", "Dir::Etc::sourceparts": "/dev/null", "Dir::State": folder,
         "Dir::State::lists": folder / "lists", "Dir::State::status": folder / "status", "Dir::Cache": folder / "cache",
-        "Acquire::Languages": "none", "APT::Sandbox::User": "root", "APT::Architecture": contents.ARCHITECTURE,
+        "Acquire::Languages": "none", "APT::Sandbox::User": "root", "APT::Architecture": of.name, "APT::Architectures": of.name,
     }  # fmt: skip
     options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
     processes.check(["apt-get", *options, "update", "-qq", "--error-on=any"], doing="reading the archive's index")

@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from bpfcompat.architecture import AMD64, Architecture
 from bpfcompat.guest.kit.lock import Package
 from bpfcompat.system import atomic, debian, digest, processes
 
-_LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
+RUNS_ON = AMD64
+"""The compilers are programs of this architecture, whatever they compile for."""
+_LIBRARIES = (f"usr/lib/{RUNS_ON.triplet}", f"lib/{RUNS_ON.triplet}")
 _LINKED = (
     "libbfd-",
     "libopcodes-",
@@ -46,9 +49,13 @@ def unpacked(packages: Iterable[Package], cache: Path, name: str) -> Path:
 class Toolchain:
     """A compiler, its libraries and make, in a folder."""
 
-    def __init__(self, root: Path) -> None:
-        """Write the programs under which the compiler is called; root is what `unpacked` returned."""
+    def __init__(self, root: Path, guest: Architecture) -> None:
+        """Write the programs under which the compiler is called; root is what `unpacked` returned.
+
+        guest: what is compiled for.
+        """
         self.root = root
+        self.guest = guest
         self.bin = root / "kit-bin"
         self.libbpf = root / "kit-libbpf"
         written = self.bin / "complete"  # for this place: a cache may have been moved
@@ -56,28 +63,42 @@ class Toolchain:
             self._write_programs()
 
     def _write_programs(self) -> None:
-        libraries, plain = self.root / "kit-lib", self.root / "kit-plain"
-        for folder in (libraries, plain, self.bin):
+        libraries = self.root / "kit-lib"
+        for folder in (libraries, self.bin):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
         for name in _LIBRARIES:
             for path in sorted((self.root / name).glob("*.so*")):
                 if path.name.startswith(_LINKED) and not (libraries / path.name).is_symlink():
                     (libraries / path.name).symlink_to(path)
-        # gcc and make look for `as` and `ld` by these names; without them the host's would be taken.
-        for name in _BINUTILS:
-            (plain / name).symlink_to(f"../usr/bin/x86_64-linux-gnu-{name}")
-        compiler = (
-            f"{self.root}/usr/bin/x86_64-linux-gnu-gcc-12 --sysroot={self.root} -B{plain}/"
-            f" -isystem {self.libbpf}/include -L{self.libbpf}/lib"
-        )
+        plain = self._plain("kit-plain", self.guest)
+        compiler = f"{self._compiler(self.guest, plain)} -isystem {self.libbpf}/include -L{self.libbpf}/lib"
         programs = {"cc": compiler, "make": f"{self.root}/usr/bin/make", "patch": f"{self.root}/usr/bin/patch"}
         programs |= {name: f"{plain}/{name}" for name in _BINUTILS}
+        if self.guest is not RUNS_ON:
+            programs["host-cc"] = self._compiler(RUNS_ON, self._plain("kit-plain-host", RUNS_ON))
         for name, command in programs.items():
             script = self.bin / name
             script.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {command} "$@"\n')
             script.chmod(0o755)
         (self.bin / "complete").write_text(str(self.root))
+
+    def _plain(self, name: str, of: Architecture) -> Path:
+        """Make a folder in which gcc and make find `as` and `ld` by these names; without it the host's would be taken."""
+        folder = self.root / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for program in _BINUTILS:
+            (folder / program).symlink_to(f"../usr/bin/{of.triplet}-{program}")
+        return folder
+
+    def _compiler(self, of: Architecture, plain: Path) -> str:
+        return f"{self.root}/usr/bin/{of.triplet}-gcc-12 --sysroot={self.root} -B{plain}/"
+
+    @property
+    def host_compiler(self) -> Path:
+        """What compiles the programs that a build runs itself."""
+        return self.bin / ("cc" if self.guest is RUNS_ON else "host-cc")
 
     def run(self, *words: str | Path, folder: Path, doing: str, **variables: str) -> bytes:
         """Run a program with this compiler first in PATH, and nothing else of the host's environment; raises BpfcompatError."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import elf
 
-LIBRARIES = "lib/x86_64-linux-gnu"
-LINKER = "lib64/ld-linux-x86-64.so.2"
 TOOLS = {
     "usr/sbin/bpftool": "usr/sbin/bpftool",
     "usr/sbin/ip": "bin/ip",  # busybox's ip and tc know neither BPF nor how to name both ends of a veth pair
@@ -33,7 +32,7 @@ def names() -> list[str]:
     return sorted([f"/{name}" for name in TOOLS] + [f"/usr/sbin/{name}" for name in _KMOD])
 
 
-def collect(packages: Path, target: Path) -> None:
+def collect(packages: Path, target: Path, guest: Architecture) -> None:
     """Copy the tools with all that they are linked with; raises BpfcompatError if a library is in none of the packages.
 
     packages: a folder in which the packages are unpacked.
@@ -42,12 +41,13 @@ def collect(packages: Path, target: Path) -> None:
     queue = [_copied(packages / source, target / name) for name, source in TOOLS.items()]
     for name in _KMOD:
         (target / "usr/sbin" / name).symlink_to("kmod")
-    _copied(packages / LIBRARIES / "ld-linux-x86-64.so.2", target / LINKER)
+    libraries, linker = Path("lib", guest.triplet), Path(guest.linker)
+    _copied(packages / libraries / linker.name, target / linker)
     while queue:
         for name in _needed(queue.pop()):
-            place = target / LIBRARIES / name
-            if not place.exists() and name != Path(LINKER).name:
-                queue.append(_copied(_library(packages, name), place))
+            place = target / libraries / name
+            if not place.exists() and name != linker.name:
+                queue.append(_copied(_library(packages, guest.triplet, name), place))
 
 
 def _copied(source: Path, target: Path) -> Path:
@@ -68,9 +68,9 @@ def _needed(program: Path) -> list[str]:
             return [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")] if dynamic else []
 
 
-def _library(packages: Path, name: str) -> Path:
+def _library(packages: Path, triplet: str, name: str) -> Path:
     for folder in ("lib", "usr/lib"):
-        path = packages / folder / "x86_64-linux-gnu" / name
+        path = packages / folder / triplet / name
         if path.exists():
             return path
     raise BpfcompatError(f"no package of the kit has {name}.", "add its package to TOOLS in guest/kit/lock.py")

@@ -8,6 +8,7 @@ import struct
 import tempfile
 from pathlib import Path
 
+from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict, did_you_mean
 from bpfcompat.guest.kit import Kit
 from bpfcompat.model import Classification
@@ -42,7 +43,7 @@ def library(name: str) -> Path:
     """Return a static library; raises BpfcompatError if it is not there."""
     prefix = _prefix() if name == "bpf" else None
     own = [prefix / folder for folder in ("lib", "lib64", "usr/lib", "usr/lib64")] if prefix else []
-    folders = own or [Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"), Path("/usr/lib")]
+    folders = own or [Path("/usr/lib", architecture.host().triplet), Path("/usr/lib64"), Path("/usr/lib")]
     found = next((folder / f"lib{name}.a" for folder in folders if (folder / f"lib{name}.a").is_file()), None)
     if found is None:
         where = f"below {prefix} ({LIBBPF_VARIABLE})" if own else "on this machine"
@@ -55,7 +56,14 @@ def path(kit: Kit, cache: Path) -> Path:
 
     Raises BpfcompatError if that libbpf is not there.
     """
-    return _own_path(cache) if _prefix() else kit.validator
+    if not _prefix():
+        return kit.validator
+    if kit.architecture is not architecture.host():
+        raise BpfcompatError(
+            f"{LIBBPF_VARIABLE} builds the validator for this machine, and not for {kit.architecture.name}.",
+            f"unset {LIBBPF_VARIABLE}, or take profiles of {architecture.host().name} only",
+        )
+    return _own_path(cache)
 
 
 @functools.cache

@@ -12,6 +12,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from bpfcompat import architecture
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import kit
 from bpfcompat.kernels import aptget, tree, unpack
@@ -41,7 +43,7 @@ def fetch(asked: Asked) -> Fetched:
     target = asked.folder / "tree"
     target.mkdir()
     try:
-        options = _update(suite, asked.cache)
+        options = _update(suite, asked.cache, architecture.of(asked.profile.arch))
         packages, version = _closure(options, _newest(options, suite, wanted), suite, exact)
         aptget.download(options, packages, asked.folder)
     except NoVerdict:
@@ -64,7 +66,7 @@ def headers(asked: Asked, release: str, version: str) -> Path:
     target, wanted = asked.folder / "headers", f"linux-headers-{release}"
     target.mkdir()
     try:
-        options = _update(suite, asked.cache)
+        options = _update(suite, asked.cache, architecture.of(asked.profile.arch))
         packages = _headers_closure(options, suite, wanted, version.rpartition(" ")[2])
         aptget.download(options, packages, target)
     except NoVerdict:
@@ -113,7 +115,7 @@ def resolve(asked: Asked) -> str:
     """Return the version that `fetch` would bring now; raises NoVerdict."""
     suite, wanted, number = _parsed(asked.rest)
     try:
-        options = _update(suite, asked.cache)
+        options = _update(suite, asked.cache, architecture.of(asked.profile.arch))
         return _closure(options, _newest(options, suite, wanted), suite, number)[1]
     except NoVerdict:
         raise
@@ -137,13 +139,13 @@ class Available:
         return re.sub(r"^[0-9][^-]*(?:-[0-9]+)?-", "", self.release)
 
 
-def available(suite: str, cache: Path) -> list[Available]:
+def available(suite: str, cache: Path, guest: Architecture) -> list[Available]:
     """Return the kernels that a suite has, newest first; raises NoVerdict if it cannot be asked.
 
     From 6.19 on the modules are a package of their own, which the archive drops before it drops the image.
     """
     try:
-        options = _update(suite, cache)
+        options = _update(suite, cache, guest)
         listed = processes.check(["apt-cache", *options, "dumpavail"], doing=f"listing the packages of {suite}")
     except NoVerdict:
         raise
@@ -156,7 +158,7 @@ def available(suite: str, cache: Path) -> list[Available]:
     packages = {part["Package"] for part in fields if "Package" in part}
     found = []
     for part in fields:
-        name = re.fullmatch(r"linux-image-([0-9][0-9a-z.+~-]*-amd64)", part.get("Package", ""))
+        name = re.fullmatch(rf"linux-image-([0-9][0-9a-z.+~-]*-{guest.name}(?:-[0-9a-z]+)?)", part.get("Package", ""))
         if name and "linux-image-" not in part.get("Depends", ""):  # that is a meta-package, like linux-image-6.1-amd64
             split = f"linux-binary-{name[1]}" in part.get("Depends", "")
             whole = not split or f"linux-modules-{name[1]}" in packages
@@ -169,7 +171,8 @@ def _parsed(rest: str) -> tuple[str, str, str]:
     parts = _NAME.fullmatch(rest)
     if not parts:
         raise _unavailable(
-            f"'apt:{rest}' is not apt:SUITE/PACKAGE[=VERSION].", "for instance apt:bookworm/linux-image-cloud-amd64"
+            f"'apt:{rest}' is not apt:SUITE/PACKAGE[=VERSION].",
+            f"for instance apt:bookworm/linux-image-cloud-{architecture.host().name}",
         )
     return parts["suite"], parts["package"], parts["version"] or ""
 
@@ -189,7 +192,7 @@ def _unavailable(message: str, hint: str = "") -> NoVerdict:
     return NoVerdict(Classification.KERNEL_UNAVAILABLE, message, hint)
 
 
-def _update(suite: str, cache: Path) -> list[str]:
+def _update(suite: str, cache: Path, guest: Architecture) -> list[str]:
     """Bring the suite's package index up to date and return the options that make apt use it and nothing else."""
 
     def lines() -> list[str]:
@@ -201,7 +204,7 @@ def _update(suite: str, cache: Path) -> list[str]:
         return found
 
     hint = f"check the network, and that your Debian mirror has the suite {suite}"
-    return aptget.updated(cache / "apt" / suite, lines, suite, hint)
+    return aptget.updated(cache / "apt" / suite, guest, lines, suite, hint)
 
 
 def keyring(cache: Path) -> Path:
@@ -209,7 +212,7 @@ def keyring(cache: Path) -> Path:
 
     The kit has it out of the package whose digest its lock names. Raises BpfcompatError if there is neither.
     """
-    return _KEYRING if _KEYRING.exists() else kit.made(cache, lambda _: None).keyring
+    return _KEYRING if _KEYRING.exists() else kit.made(cache, lambda _: None, architecture.host()).keyring
 
 
 def described(cache: Path) -> str:
@@ -244,5 +247,5 @@ def _missing(options: list[str], package: str, suite: str, exact: str) -> NoVerd
         )
     return _unavailable(
         f"{suite} has no package {package}.",
-        f"use a pattern for the newest of a series, for instance apt:{suite}/linux-image-*-cloud-amd64",
+        f"use a pattern for the newest of a series, for instance apt:{suite}/linux-image-*-cloud-{architecture.host().name}",
     )

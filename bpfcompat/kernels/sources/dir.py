@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpfcompat import architecture
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import image, modules, tree
 from bpfcompat.kernels.sources import Asked
@@ -24,7 +25,14 @@ def fetch(asked: Asked) -> Fetched:
         found = tree.find(folder, asked.profile.kernel, "")
         watched = modules.watched(found.modules) if found.modules else []
         return Fetched(found.image, image.version(found.image), found.modules, found.config, (found.image, *watched))
-    built, config, order = folder / modules.BUILT_IMAGE, folder / ".config", folder / "modules.order"
+    guest = architecture.of(asked.profile.arch)
+    built, config, order = modules.built_image(folder, guest), folder / ".config", folder / "modules.order"
+    if built is None:
+        raise NoVerdict(
+            Classification.KERNEL_UNAVAILABLE,
+            f"the kernel tree {folder} was built for another architecture than {guest.name}.",
+            f"write `arch: {next(one.name for one in architecture.ALL.values() if modules.built_image(folder, one))}`",
+        )
     watched = modules.watched(folder) if order.is_file() else []
     return Fetched(
         built, image.version(built), folder if order.is_file() else None, config if config.is_file() else None, (built, *watched)

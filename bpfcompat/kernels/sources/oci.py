@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import image
 from bpfcompat.kernels import tree, unpack
@@ -16,7 +17,7 @@ def fetch(asked: Asked) -> Fetched:
     """Fetch an image's layers and unpack the kernel in them; raises NoVerdict."""
     target = asked.folder / "tree"
     try:
-        manifest, layers = image.fetched(asked.rest, asked.folder)
+        manifest, layers = image.fetched(asked.rest, architecture.of(asked.profile.arch), asked.folder)
     except BpfcompatError as error:
         raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
     target.mkdir()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bpfcompat.architecture import AMD64
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import libraries, payload, preflight, rootfs
 from bpfcompat.model import Check, Classification
@@ -45,7 +46,8 @@ def _kind(number):
         (b"hello", "neither an ELF program nor a script"),
         (b"\x7fELF" + b"\0" * 10, "damaged"),
         (static(lambda program: program.__delitem__(slice(100, None))), "damaged"),
-        (static(_machine(183)), "is a program for AARCH64"),
+        (static(_machine(183)), "is a program for arm64, and this kernel is for amd64"),
+        (static(_machine(243)), "is a program for RISCV, and this kernel is for amd64"),
         (static(_machine(3)), "32-bit"),
         (static(_kind(1)), "object file"),
         (static(_kind(4)), "not a program"),
@@ -80,7 +82,7 @@ def test_static_programs_pass_and_dynamic_ones_with_their_libraries():
 
 
 def test_the_libraries_of_a_program_are_all_that_its_linker_finds():
-    found = libraries.closure(Path("/bin/ls"), "/lib64/ld-linux-x86-64.so.2")
+    found = libraries.closure(Path("/bin/ls"), "/lib64/ld-linux-x86-64.so.2", AMD64)
     assert found["/lib64/ld-linux-x86-64.so.2"] == Path("/lib64/ld-linux-x86-64.so.2")
     assert any(Path(name).name == "libc.so.6" for name in found)
     assert all(path.is_file() for path in found.values())
@@ -92,7 +94,7 @@ def test_a_program_that_names_no_real_linker_runs_nothing_here(tmp_path):
     trap.chmod(0o755)
     for name in (str(trap), f"/lib64/../{trap}"):
         with pytest.raises(NoVerdict, match="not a dynamic linker of this machine"):
-            libraries.closure(Path("/bin/ls"), name)
+            libraries.closure(Path("/bin/ls"), name, AMD64)
     assert not (tmp_path / "ran").exists()
 
 

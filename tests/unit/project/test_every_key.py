@@ -57,7 +57,7 @@ GUEST = {"tools": ["./tool"], "rootfs": "tree", "modules": ["bridge"]}
 PROFILE = {
     "id": "b", "kernel": "path:other", "modules": "m", "config": "c", "required": False, "expect": "fail", "timeout": "5s",
     "memory": "1G", "cpus": 2, "cmdline": "quiet", "limits": "distribution", "headers": True, "guest": {"modules": ["bridge"]},
-    "sha256": "0" * 64, "key": "k.asc",
+    "sha256": "0" * 64, "key": "k.asc", "arch": "arm64",
 }  # fmt: skip
 
 
