@@ -42,7 +42,7 @@ BOARDS = {
     "arm64": Board(
         program="qemu-system-aarch64",
         machine="virt,gic-version=3",
-        # The plainest that Debian's kernels know well; docs/performance.md has what others cost.
+        # The plainest that Debian's kernels know well; docs/architectures.md has what others cost.
         processor="cortex-a72",
         console="ttyAMA0",
         # The board has one port, a PL011. Four more stand on the PCI bus, of which ttyS0 is not used.

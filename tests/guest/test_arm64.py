@@ -111,10 +111,10 @@ def test_a_loader_of_the_other_architecture_is_told_before_any_boot(verdicts, co
 
 
 def test_one_matrix_holds_both_and_each_has_its_own_loader(tmp_path, compiled):
-    (tmp_path / "mine").write_bytes(kit.made(CACHE, print, architecture.host()).busybox.read_bytes())
-    (tmp_path / "theirs").write_bytes(kit.made(CACHE, print, architecture.ARM64).busybox.read_bytes())
+    (tmp_path / "busybox-amd64").write_bytes(kit.made(CACHE, print, architecture.host()).busybox.read_bytes())
+    (tmp_path / "busybox-arm64").write_bytes(kit.made(CACHE, print, architecture.ARM64).busybox.read_bytes())
     (tmp_path / "bpfcompat.yaml").write_text(
-        "command: exec $BPFCOMPAT_BIN uname -m\nbinary: {amd64: mine, arm64: theirs}\nmatrix:\n"
+        "command: exec $BPFCOMPAT_BIN uname -m\nbinary: {amd64: busybox-amd64, arm64: busybox-arm64}\nmatrix:\n"
         "- {id: mine, kernel: apt:bookworm/linux-image-cloud-amd64}\n"
         "- {id: theirs, kernel: apt:trixie-backports/linux-image-cloud-arm64}\n"
     )
