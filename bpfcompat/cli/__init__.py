@@ -16,6 +16,7 @@ __all__ = ["VERBS", "main"]
 VERBS = {
     "init": "write a first bpfcompat.yaml and dodo.py into this folder",
     "run": "run this folder's bpfcompat.yaml, with exit codes for CI (doit does the same with doit's)",
+    "watch": "the same, again and again, whenever an input changes",
     "explain": "tell why a kernel would run again, or would not",
     "logs": "print what a command and its kernel said",
     "report": "show a report.json again, as table, Markdown, JUnit or HTML, without running anything",
@@ -24,10 +25,14 @@ VERBS = {
     "kernels": "list, fetch, lock and update the kernels of a matrix",
     "doctor": "tell what this machine lacks to run the project here, and the command that mends it",
     "cache": "show and prune what is kept for all projects; export and import verdicts",
+    "exec": "run one program on a kernel as if it ran here, for `go test -exec` and cargo",
+    "shell": "open a shell in the guest of a check, or stop its kernel in gdb",
     "test-command": "run one command on a matrix of kernels",
     "test": "the same with the long flags of the published tool",
 }
 USAGE = 1
+_OWN_FAILURE = {"exec": 125, "shell": 125}
+"""What a verb ends with that otherwise ends as its program did: as docker and podman have it."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,12 +45,13 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (docs/contract: 0, 1, 2, 130)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    failure = _OWN_FAILURE.get(arguments[0], USAGE) if arguments else USAGE
     try:
         options = _parse(arguments)
         return int(options.run(options))
     except BpfcompatError as error:
         sys.stderr.write(f"bpfcompat: {error}\n")
-        return USAGE
+        return failure
     except KeyboardInterrupt:
         sys.stderr.write("bpfcompat: interrupted\n")
         return processes.INTERRUPTED_STATUS
@@ -63,7 +69,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         verb = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name in arguments[:1]:
             importlib.import_module(f"bpfcompat.cli.{name.replace('-', '_')}").configure(verb)
-    return parser.parse_args(arguments)
+    if arguments[:1] != ["exec"]:
+        return parser.parse_args(arguments)
+    # argparse would take flags of the program for ours, and drop a later `--`.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser.parse_args(arguments[:end])
+    options.rest = arguments[end + 1 :]
+    return options
 
 
 def _version() -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "payload",
     "preflight",
     "rootfs",
+    "shares",
     "tools",
     "validator",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -103,11 +103,16 @@ def entries(check: Check, validator_program: Path | None = None) -> list[Entry]:
     return sorted({entry.name: entry for entry in found}.values(), key=lambda entry: entry.name)
 
 
+def libraries_folder(found: Mapping[str, Path]) -> str:
+    """Return where in the image libraries stand: of two C libraries the newer one runs the programs of both, and never the older."""
+    return "over" if libraries.c_library(found) > kit.C_LIBRARY else "root"
+
+
 def _libraries(binary: Path, arch: str) -> Iterator[Entry]:
-    """Yield what a program is linked with. Of two C libraries the newer one runs the programs of both, and never the older."""
+    """Yield what a program is linked with."""
     interpreter = preflight.interpreter(binary)
     found = libraries.closure(binary, interpreter, architecture.of(arch)) if interpreter else {}
-    folder = "over" if libraries.c_library(found) > kit.C_LIBRARY else "root"
+    folder = libraries_folder(found)
     for name, source in found.items():
         for parent in Path(name).parents:
             yield Entry(f"{folder}{parent}".rstrip("/"), parent, stat.S_IFDIR | 0o755)

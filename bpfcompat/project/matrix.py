@@ -161,10 +161,20 @@ def lock_path(matrix: Matrix, root: Path) -> Path:
     return matrix.path.with_name(f"{matrix.path.name}.lock")
 
 
+def _rows() -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for file in sorted(SHIPPED.glob("*.yaml")) for row in document.read(file).value["profiles"]}
+
+
+def catalogue() -> Matrix:
+    """Return all profiles that the shipped matrices know."""
+    found = ((name, row["kernel"], architecture.named(row["kernel"])) for name, row in _rows().items())
+    return Matrix(
+        tuple(Profile(name, kernel, arch=arch.name if arch else "") for name, kernel, arch in found), "shipped"
+    )
+
+
 def _from_catalogue(wanted: str, where: str) -> dict[str, Any]:
-    catalogue = {
-        row["id"]: row for file in sorted(SHIPPED.glob("*.yaml")) for row in document.read(file).value["profiles"]
-    }
+    catalogue = _rows()
     if wanted in catalogue:
         return {"kernel": catalogue[wanted]["kernel"]}
     raise BpfcompatError(

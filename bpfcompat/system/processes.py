@@ -173,7 +173,7 @@ def interruptible() -> Iterator[None]:
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    watcher = threading.Thread(target=_end_on_signal, args=(reader,), name="bpfcompat-signals", daemon=True)
+    watcher = threading.Thread(target=_end_on_signal, args=(reader, numbers), name="bpfcompat-signals", daemon=True)
     watcher.start()
     try:
         yield
@@ -190,10 +190,13 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end_on_signal(reader: socket.socket) -> None:
-    if reader.recv(1):
-        _interrupted.set()
-        stop_all()
+def _end_on_signal(reader: socket.socket, numbers: Sequence[int]) -> None:
+    """Read the numbers of all signals that have a handler, until one of those that end us comes, or nothing more."""
+    while number := reader.recv(1):
+        if number[0] in numbers:
+            _interrupted.set()
+            stop_all()
+            return
 
 
 def interrupted() -> bool:

@@ -8,4 +8,4 @@ from bpfcompat.vm.accelerator import Accelerator
 from bpfcompat.vm.arch import BOARDS, Board
 from bpfcompat.vm.qemu import Machine
 
-__all__ = ["BOARDS", "Accelerator", "Board", "Machine", "accelerator", "bootimage", "machine"]
+__all__ = ["BOARDS", "Accelerator", "Board", "Machine", "accelerator", "bootimage", "job", "machine"]

@@ -26,6 +26,7 @@ from bpfcompat.vm import qemu
 from bpfcompat.vm.qmp import Monitor, MonitorError
 
 if TYPE_CHECKING:
+    from bpfcompat.vm.console import Live
     from bpfcompat.vm.machine import Guest
 
 FORMAT = 2
@@ -158,10 +159,11 @@ def _wait_migrated(monitor: Monitor) -> None:
 # ---- restoring ----
 
 
-def restore(machine: qemu.Machine, image: Path, disk: Path, evidence: Path) -> Guest:
+def restore(machine: qemu.Machine, image: Path, disk: Path, evidence: Path, live: Live | None = None) -> Guest:
     """Return a guest that waits for its job, a private copy of the saved one.
 
     disk: the payload's image.
+    live: where the command's streams go as they come, instead of into the evidence.
     Raises NoVerdict if the image or QEMU is not usable.
     """
     try:
@@ -174,7 +176,7 @@ def restore(machine: qemu.Machine, image: Path, disk: Path, evidence: Path) -> G
             state, console = (image / "state").read_bytes(), (image / "console.log").read_bytes()
             if digest.of_bytes(state) != described["state"]:
                 raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
-            guest = _guest(machine, disk, evidence, qemu.Memory(image / "ram", saving=False), console)
+            guest = _guest(machine, disk, evidence, qemu.Memory(image / "ram", saving=False), console, live)
             try:
                 with _told(guest):
                     _resume(guest.monitor(_RESTORE_SECONDS), state)
@@ -199,10 +201,17 @@ def _resume(monitor: Monitor, state: bytes) -> None:
     monitor.execute("cont")
 
 
-def _guest(machine: qemu.Machine, disk: Path, evidence: Path, memory: qemu.Memory, console: bytes = b"") -> Guest:
+def _guest(
+    machine: qemu.Machine,
+    disk: Path,
+    evidence: Path,
+    memory: qemu.Memory,
+    console: bytes = b"",
+    live: Live | None = None,
+) -> Guest:
     from bpfcompat.vm.machine import Guest  # with it comes pexpect, which a run of stored verdicts does not need
 
-    return Guest(machine, disk, evidence, memory, console)
+    return Guest(machine, disk, evidence, memory, console, live)
 
 
 @contextlib.contextmanager

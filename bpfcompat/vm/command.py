@@ -14,6 +14,7 @@ from bpfcompat.vm.emulator import Emulator
 from bpfcompat.vm.pulse import Pulse
 from bpfcompat.vm.qmp import MonitorError
 from bpfcompat.vm.readying import Readying
+from bpfcompat.vm.typed import Typed
 
 TAIL_BYTES = 4096
 _DRAIN_SECONDS = 30.0  # the serial port carries 0.5 MB/s under emulation, and at most 1 MB is left to carry
@@ -26,6 +27,8 @@ class Command:
         self, emulator: Emulator, streams: Streams, pulse: Pulse, nonce: str, ready: Ready | None = None
     ) -> None:
         """Nothing is waited for yet, but the sign of a command that does not end by itself: it may come at once."""
+        self.typed: Typed | None = None
+        """What the command reads."""
         self._emulator = emulator
         self._control = emulator.control
         self._streams = streams
@@ -60,7 +63,7 @@ class Command:
                 if line is None:
                     deadline = min(end, time.monotonic() + seconds)
                 elif line.kind == "ENDED":
-                    deadline = time.monotonic() + _DRAIN_SECONDS
+                    deadline = time.monotonic() + self._streams.patience(_DRAIN_SECONDS)
                 elif line.kind == "END":
                     return self._ended(line)
                 elif line.kind == "FAIL":
@@ -94,6 +97,8 @@ class Command:
         """Take what the guest tells beside the command's end; return whether the command came a step further."""
         if line.kind == "PONG":
             self._pulse.answered()
+        elif line.kind == "TOOK" and self.typed:
+            self.typed.took()
         elif line.kind == "TAINT":
             before, after = (int(text) for text in line.fields)
             self._taint = Taint(before, after) if before >= 0 and after >= 0 else None
@@ -104,7 +109,7 @@ class Command:
 
     def _ended(self, line: Line) -> Outcome:
         status, nanoseconds, _, _, rss, out, out_sent, err, err_sent, drained = (int(text) for text in line.fields)
-        if not self._streams.wait_for(out_sent, err_sent, _DRAIN_SECONDS):
+        if not self._streams.wait_for(out_sent, err_sent, self._streams.patience(_DRAIN_SECONDS)):
             came = [
                 f"{name}: {self._streams.received(name)} of {n} bytes"
                 for name, n in (("stdout", out_sent), ("stderr", err_sent))

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from bpfcompat.guest import PROTOCOL
 
 _LINE = re.compile(rb"(BPFCOMPAT\t[^\n]*)\t([0-9a-f]{8})\r?\n")
 _PANIC = b"Kernel panic - not syncing"
+FOREVER = 10 * 86400.0
+"""Seconds that poll(2) can still count."""
 _READ = 65536
 _STREAM_BYTES_AT_MOST = 1 << 20
 _CONSOLE_BYTES_AT_MOST = 4 << 20
@@ -104,6 +106,10 @@ class Control:
             raise ConnectionEnded from error
 
 
+Live = Mapping[str, Callable[[bytes], None]]
+"""What takes the bytes of stdout and stderr as they come; called by the thread that reads all ports."""
+
+
 @dataclass
 class _Drain:
     """One port that is only read."""
@@ -111,11 +117,16 @@ class _Drain:
     connection: socket.socket
     path: Path
     at_most: int
+    live: Callable[[bytes], None] | None = None
     received: int = 0
     tail: bytearray = field(default_factory=bytearray)
     """The last bytes of what came after the file was full."""
 
     def take(self, file: Any, data: bytes) -> None:
+        if self.live:
+            self.live(data)
+            self.received += len(data)
+            return
         room = max(0, self.at_most - self.received)
         self.received += len(data)
         if len(data) > room:
@@ -141,11 +152,18 @@ class Streams:
     A port that nobody reads stalls the guest.
     """
 
-    def __init__(self, connections: dict[str, socket.socket], folder: Path, on_panic: Callable[[], None]) -> None:
-        """Start reading; `folder` holds the logs already, which are added to."""
+    def __init__(
+        self,
+        connections: dict[str, socket.socket],
+        folder: Path,
+        on_panic: Callable[[], None],
+        live: Live | None = None,
+    ) -> None:
+        """Start reading; `folder` holds the logs already, which are added to by what does not go elsewhere."""
         limits = {"console": _CONSOLE_BYTES_AT_MOST, "stdout": _STREAM_BYTES_AT_MOST, "stderr": _STREAM_BYTES_AT_MOST}
         self._drains = {
-            name: _Drain(connections[name], folder / f"{name}.log", limit) for name, limit in limits.items()
+            name: _Drain(connections[name], folder / f"{name}.log", limit, (live or {}).get(name))
+            for name, limit in limits.items()
         }
         self._on_panic = on_panic
         self._watched: dict[str, Callable[[bytes], None]] = {}
@@ -161,6 +179,10 @@ class Streams:
     def watch(self, name: str, take: Callable[[bytes], None]) -> None:
         """Have what comes of a stream from now on handed to a function, by the thread that reads."""
         self._watched[name] = take
+
+    def patience(self, seconds: float) -> float:
+        """Return how long a rest of so many seconds on the wire may take: for ever where somebody reads it at their own pace."""
+        return FOREVER if any(drain.live for drain in self._drains.values()) else seconds
 
     def wait_for(self, stdout: int, stderr: int, seconds: float) -> bool:
         """Wait until so many bytes of each stream have arrived; return whether they have."""

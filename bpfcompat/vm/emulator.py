@@ -13,7 +13,7 @@ from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Classification
 from bpfcompat.system import processes
 from bpfcompat.vm import qemu
-from bpfcompat.vm.console import Control, Streams
+from bpfcompat.vm.console import Control, Live, Streams
 from bpfcompat.vm.qmp import Monitor
 
 ALIVE_SECONDS = 2.0
@@ -59,12 +59,13 @@ class Emulator:
         self.streams: Streams | None = None
         self._monitor: Monitor | None = None
 
-    def read_streams(self, on_panic: Callable[[], None]) -> Streams:
+    def read_streams(self, on_panic: Callable[[], None], live: Live | None = None) -> Streams:
         """Begin to read the console and the command's streams into their files.
 
         on_panic: called, by the thread that reads, when the console shows a panic.
+        live: what takes the command's streams instead.
         """
-        self.streams = Streams(self._ports, self.folder, on_panic)
+        self.streams = Streams(self._ports, self.folder, on_panic, live)
         return self.streams
 
     @property

@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import signal
-import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest import JOB_WINDOW
-from bpfcompat.model import Check, Classification, Observed, Outcome, Payload, Ready
+from bpfcompat.model import Classification, Observed, Outcome, Ready
 from bpfcompat.system import processes
-from bpfcompat.vm import qemu
+from bpfcompat.vm import job, qemu
 from bpfcompat.vm.command import TAIL_BYTES, Command
-from bpfcompat.vm.console import ConnectionEnded, Line
+from bpfcompat.vm.console import ConnectionEnded, Line, Live
 from bpfcompat.vm.emulator import Emulator
 from bpfcompat.vm.pulse import Pulse
 from bpfcompat.vm.qmp import Monitor
+from bpfcompat.vm.typed import Typed
 
-__all__ = ["TAIL_BYTES", "Guest", "boot"]
-
-ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-    "TERM": "dumb",
-    "LANG": "C.UTF-8",
-}
-"""The same on every kernel; a check's `env:` comes on top, and nothing of the host's."""
+__all__ = ["TAIL_BYTES", "Guest", "Live", "Typed", "boot"]
 
 
-def boot(machine: qemu.Machine, disk: Path, folder: Path, deadline: float) -> Guest:
+def boot(machine: qemu.Machine, disk: Path, folder: Path, deadline: float, live: Live | None = None) -> Guest:
     """Return a guest, booted from its start, that waits for its job.
 
     disk: the payload's image.
     folder: for the evidence.
     deadline: on time.monotonic()'s clock, in seconds.
+    live: where the command's streams go as they come, instead of into the evidence.
     Raises NoVerdict.
     """
-    guest = Guest(machine, disk, folder)
+    guest = Guest(machine, disk, folder, live=live)
     try:
         guest.wait_ready(deadline)
     except BaseException:
@@ -53,13 +46,22 @@ class Guest:
     """A running machine. A context manager: at its end the machine is gone, whatever happened."""
 
     def __init__(
-        self, machine: qemu.Machine, disk: Path, folder: Path, memory: qemu.Memory | None = None, console: bytes = b""
+        self,
+        machine: qemu.Machine,
+        disk: Path,
+        folder: Path,
+        memory: qemu.Memory | None = None,
+        console: bytes = b"",
+        live: Live | None = None,
     ) -> None:
-        """Start QEMU; the arguments are those of `Emulator`. Raises NoVerdict (HOST_FAILURE) if it cannot be started."""
+        """Start QEMU; the arguments are those of `Emulator` and `boot`.
+
+        Raises NoVerdict (HOST_FAILURE) if it cannot be started.
+        """
         self.nonce = secrets.token_hex(16)
         self._emulator = Emulator(machine, disk, folder, memory, console)
         self._pulse = Pulse(self._emulator, self.nonce)
-        self._streams = self._emulator.read_streams(self._pulse.check)
+        self._streams = self._emulator.read_streams(self._pulse.check, live)
         self.console_before = 0
         """Bytes of console.log that were there when the command began."""
 
@@ -113,13 +115,15 @@ class Guest:
         if line.kind != kind:
             raise NoVerdict(Classification.BOOT_FAILURE, f"the guest said {line.kind} where {kind} was due.")
 
-    def begin(self, check: Check, payload: Payload, deadline: float) -> Observed:
+    def begin(self, parts: job.Parts, deadline: float, ready: Ready | None = None) -> Observed:
         """Hand the guest its job and wait until the command starts.
+
+        ready: how a command is ended that does not end by itself.
 
         Raises NoVerdict (STAGING_FAILURE, BOOT_FAILURE, HOST_FAILURE).
         """
-        blob = _blob(check, payload)
-        self._command = Command(self._emulator, self._streams, self._pulse, self.nonce, check.ready)
+        blob = job.blob(parts)
+        self._command = Command(self._emulator, self._streams, self._pulse, self.nonce, ready)
         try:
             self._emulator.control.send(
                 f"JOB {self.nonce} {len(blob)} {zlib.crc32(blob):08x}\n".encode() + blob[:JOB_WINDOW]
@@ -168,34 +172,19 @@ class Guest:
             f"see {self._emulator.folder / 'console.log'}",
         )
 
+    def feed(self, source: int, seen: Callable[[bytes], None] | None = None) -> Typed:
+        """Send what comes from a file descriptor to the command, whose job said that it reads; the arguments are those of `Typed`."""
+        self._command.typed = Typed(self._emulator.control, self.nonce, source, seen)
+        return self._command.typed
+
     def finish(self, seconds: float, most: float) -> Outcome:
         """Wait for the command's end and return what happened; the evidence is complete when this returns.
 
         seconds: the command's limit.
         most: seconds for all of it, where it has several limits.
         """
-        return self._command.finish(seconds, most)
-
-
-def _ready(ready: Ready) -> list[tuple[str, str]]:
-    parts = [("ready", str(int(signal.Signals[f"SIG{ready.signal}"])))]
-    if ready.file:
-        parts.append(("ready file", ready.file))
-    elif not ready.stream:
-        parts.append(("ready notify", "yes"))
-    return [*parts, *([("while ready", ready.meanwhile)] if ready.meanwhile else [])]
-
-
-def _blob(check: Check, payload: Payload) -> bytes:
-    """Return the job as init reads it: NUL-terminated names and values."""
-    now = time.time_ns()
-    parts = [("command", check.command), ("time", f"{now // 10**9}.{now % 10**9:09}"), ("seed", secrets.token_hex(64))]
-    parts += [("env", f"{name}={value}") for name, value in {**ENVIRONMENT, **dict(check.env)}.items()]
-    if check.limits == "distribution":
-        parts.append(("limits", "distribution"))
-    parts += _ready(check.ready) if check.ready else []
-    parts += [("module", name) for name in check.guest_modules]
-    if not payload.empty:
-        parts.append(("payload", "yes"))
-    parts += [(name, file.path) for name, file in (("binary", payload.binary), ("artifact", payload.artifact)) if file]
-    return b"".join(text.encode(errors="surrogateescape") + b"\0" for part in parts for text in part)
+        try:
+            return self._command.finish(seconds, most)
+        finally:
+            if self._command.typed:
+                self._command.typed.stop()

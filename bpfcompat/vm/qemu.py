@@ -30,6 +30,8 @@ class Machine:
     has_disks: bool = True
     """If not, the payload is in the initramfs, too."""
     board: Board = BOARDS["amd64"]
+    gdb: Path | None = None
+    """A socket at which the machine waits for a debugger before its first instruction."""
 
     @property
     def kernel_command_line(self) -> str:
@@ -74,6 +76,9 @@ def argv(
     for name, image in (("payload", payload), *machine.disks) if machine.has_disks else ():
         options += ["-drive", f"if=none,id={name},format=raw,readonly=on,file={_value(image)}"]
         options += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
+    if machine.gdb:
+        debugger = f"socket,id=gdb,path={_value(machine.gdb)},server=on,wait=off"
+        options += ["-chardev", debugger, "-gdb", "chardev:gdb", "-S"]
     return options + (_memory(machine, memory) if memory else [])
 
 

@@ -1,9 +1,36 @@
 """A project at work: jobs with their content keys, what they still need, and the doit tasks that bring it about.
 
 In comes a `Project`; out comes a `Run`: one record a job, stored or new. doit is known to `tasks` and `engine` alone.
+`programs` runs one program without any of that, so the rest is loaded when it is asked for.
 """
 
-from bpfcompat.workflow.jobs import plan
-from bpfcompat.workflow.session import Options, Session
+from __future__ import annotations
 
-__all__ = ["Options", "Session", "doctor", "engine", "explain", "plan", "probing", "tasks", "transfer"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bpfcompat.workflow.jobs import plan
+    from bpfcompat.workflow.session import Options, Session
+
+__all__ = [
+    "Options",
+    "Session",
+    "doctor",
+    "engine",
+    "explain",
+    "plan",
+    "probing",
+    "programs",
+    "shells",
+    "tasks",
+    "transfer",
+]
+
+_FROM = {"Options": "options", "Session": "session", "plan": "jobs"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)

@@ -15,7 +15,7 @@ from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload
 from bpfcompat.system import processes
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
-from bpfcompat.vm import Machine, bootimage, machine
+from bpfcompat.vm import Machine, bootimage, job, machine
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""
@@ -181,7 +181,7 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
         deadline = min(end, started + request.boot_seconds)
         with _guest(request, folder, image, deadline) as guest:
             line = guest.command_line
-            observed = guest.begin(request.check, request.payload, deadline)
+            observed = guest.begin(job.of_check(request.check, request.payload), deadline, request.check.ready)
             began, console_before = True, guest.console_before
             left = end - time.monotonic()
             outcome = guest.finish(request.command_seconds, left)

@@ -46,6 +46,8 @@
 #define KEPT (256 * 1024) /* bytes kept of the beginning and of the end of each stream */
 #define ENVIRONMENT_LIMIT 1024
 #define MODULES_LIMIT 64
+#define ARGUMENTS_LIMIT 4096
+#define SHARES_LIMIT 64
 
 #define STALE (16 << 20) /* bytes of free memory that the boot has left used */
 
@@ -54,6 +56,7 @@
 #define WORK_ROOT "/bpfcompat/work"
 #define ROOTFS "/bpfcompat/rootfs" /* a userland of the project's own, read-only */
 #define ROOTFS_WRITTEN "/bpfcompat/upper"
+#define WRITTEN "/bpfcompat/written" /* what a program writes to shared folders */
 #define MODULES "/bpfcompat/modules/modules" /* what came with the kernel, as a disk that nobody may write to */
 #define HEADERS "/bpfcompat/headers" /* the kernel's headers, as such a disk, if the profile asks for them */
 #define NOTIFY_SOCKET "/run/bpfcompat.notify"
@@ -66,9 +69,18 @@ struct stream {
 	size_t head_length, head_sent;
 	char head[KEPT];
 	char ring[KEPT];       /* the last KEPT bytes after the head */
+	bool live;             /* all of it goes out at once, and who writes waits: the head is all there is */
+};
+
+/* What the host types: at most one window is on its way, and the host sends the next when that was taken. */
+struct input {
+	int to;                /* the command's standard input, or its terminal; -1 if nobody reads it */
+	size_t expected, length, sent;
+	char window[WINDOW];
 };
 
 static struct stream out, err; /* set up at run time: initialised, their megabyte would be in the file */
+static struct input typed;
 static int control = -1;
 static char nonce[NONCE_SIZE] = "0";
 static struct utsname kernel;
@@ -85,6 +97,14 @@ struct job {
 	size_t module_count;
 	const char *environment[ENVIRONMENT_LIMIT + 1];
 	size_t environment_length;
+	/* Of a program that runs as it would on the host, instead of a command: */
+	const char *program, *directory;
+	const char *arguments[ARGUMENTS_LIMIT + 1];
+	size_t argument_count;
+	const char *shares[SHARES_LIMIT], *folders[SHARES_LIMIT];
+	size_t share_count, folder_count;
+	bool live, input;
+	struct winsize terminal; /* no rows: there is none */
 };
 
 #endif

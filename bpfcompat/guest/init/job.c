@@ -106,12 +106,28 @@ static void parse_job(char *blob, size_t length, struct job *job)
 			job->while_ready = value;
 		else if (!strcmp(key, "module") && job->module_count < MODULES_LIMIT)
 			job->modules[job->module_count++] = value;
+		else if (!strcmp(key, "program"))
+			job->program = value;
+		else if (!strcmp(key, "directory"))
+			job->directory = value;
+		else if (!strcmp(key, "argument") && job->argument_count < ARGUMENTS_LIMIT)
+			job->arguments[job->argument_count++] = value;
+		else if (!strcmp(key, "share") && job->share_count < SHARES_LIMIT)
+			job->shares[job->share_count++] = value;
+		else if (!strcmp(key, "folder") && job->folder_count < SHARES_LIMIT)
+			job->folders[job->folder_count++] = value;
+		else if (!strcmp(key, "live"))
+			job->live = true;
+		else if (!strcmp(key, "input"))
+			job->input = true;
+		else if (!strcmp(key, "terminal"))
+			sscanf(value, "%hu %hu", &job->terminal.ws_row, &job->terminal.ws_col);
 		else if (!strcmp(key, "env") && job->environment_length < ENVIRONMENT_LIMIT)
 			job->environment[job->environment_length++] = value;
 		else
 			refuse("the job has a part that this guest does not know: %s", key);
 	}
-	if (!job->command)
+	if (!job->command && !job->program)
 		refuse("the job has no command");
 }
 

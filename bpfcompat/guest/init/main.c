@@ -18,6 +18,8 @@
  * The host sends "JOB <nonce> <length> <crc>\n" and then <length> bytes of NUL-terminated key, value pairs, in windows
  * of WINDOW bytes, each but the last answered by GOT: the serial driver drops what a slow reader leaves in its buffer.
  * Before it, the host may send "SETTLE\n" to a guest that it is about to save (answered by SETTLED).
+ * What the command reads comes as "IN <nonce> <length>\n" and so many bytes, at most WINDOW, answered by TOOK; no bytes end it.
+ * "SIZE <nonce> <rows> <columns>\n" changes the size of its terminal.
  * While the command runs, the host may send "PING <nonce>\n" (answered by PONG) and "DUMP <nonce>\n" (blocked tasks to the console,
  * DUMPED); of a command whose sign stands in its output "SIGN <nonce>\n", once it has come.
  */
@@ -29,11 +31,13 @@
 #include "job.c"
 #include "files.c"
 #include "disks.c"
+#include "program.c"
 #include "command.c"
 #include "streams.c"
 #include "taint.c"
 #include "ready.c"
 #include "counted.c"
+#include "input.c"
 #include "run.c"
 
 int main(void)
@@ -65,12 +69,17 @@ int main(void)
 	refresh(&job);
 	if (job.payload)
 		mount_payload();
+	if (job.program)
+		share_all(&job);
 	load_wanted_modules(&job);
-	add_environment(&job, "BPFCOMPAT_BIN", job.binary);
-	add_environment(&job, "BPFCOMPAT_ARTIFACT", job.artifact);
-	add_environment(&job, "BPFCOMPAT_REMOTE_ROOT", WORK_ROOT);
+	if (job.command) {
+		add_environment(&job, "BPFCOMPAT_BIN", job.binary);
+		add_environment(&job, "BPFCOMPAT_ARTIFACT", job.artifact);
+		add_environment(&job, "BPFCOMPAT_REMOTE_ROOT", WORK_ROOT);
+	}
 	if (job.ready)
 		prepare_ready(&job);
+	out.live = err.live = job.live;
 	klogctl(8, NULL, 7); /* the boot is quiet, the run is not: what the kernel says about the loader is evidence */
 	run(&job);
 	for (;;)

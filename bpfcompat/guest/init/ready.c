@@ -117,7 +117,8 @@ static void see_sign(void)
 	}
 	ready.meanwhile = fork();
 	if (ready.meanwhile == 0)
-		become_command(ready.job, ready.job->while_ready, ready.pipes[0], ready.pipes[1]);
+		become_command(ready.job, ready.job->while_ready,
+			       (int[]){ open("/dev/null", O_RDONLY | O_CLOEXEC), ready.pipes[0], ready.pipes[1] });
 	if (ready.meanwhile < 0)
 		refuse("no process: %s", strerror(errno));
 	close_kept_pipes();

@@ -49,26 +49,41 @@ static void dump_tasks(void)
 	say("DUMPED", "");
 }
 
+static void obey(const char *line)
+{
+	struct winsize size = { 0 };
+	char asked[NONCE_SIZE];
+	size_t length;
+
+	if (sscanf(line, "PING %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+		say("PONG", "");
+	else if (sscanf(line, "DUMP %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+		dump_tasks();
+	else if (sscanf(line, "IN %32[0-9a-f] %zu", asked, &length) == 2 && !strcmp(asked, nonce) && length <= WINDOW)
+		expect_input(length);
+	else if (sscanf(line, "SIZE %32[0-9a-f] %hu %hu", asked, &size.ws_row, &size.ws_col) == 3 && !strcmp(asked, nonce))
+		ioctl(typed.to, TIOCSWINSZ, &size);
+	else if (sscanf(line, "SIGN %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+		see_sign();
+}
+
 static void answer_host(void)
 {
 	static char line[64];
 	static size_t used;
-	char byte, asked[NONCE_SIZE];
+	char byte;
 
 	while (read(control, &byte, 1) == 1) {
-		if (byte != '\n') {
+		if (typed.length < typed.expected) {
+			take_input(byte);
+		} else if (byte != '\n') {
 			if (used < sizeof(line) - 1)
 				line[used++] = byte;
-			continue;
+		} else {
+			line[used] = 0;
+			used = 0;
+			obey(line);
 		}
-		line[used] = 0;
-		used = 0;
-		if (sscanf(line, "PING %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
-			say("PONG", "");
-		else if (sscanf(line, "DUMP %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
-			dump_tasks();
-		else if (sscanf(line, "SIGN %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
-			see_sign();
 	}
 }
 
@@ -96,13 +111,14 @@ static void turn(int children, int timeout_ms)
 {
 	struct signalfd_siginfo ignored;
 	struct pollfd ports[] = {
-		{ .fd = out.in, .events = POLLIN },
-		{ .fd = err.in, .events = POLLIN },
+		{ .fd = has_room(&out) ? out.in : -1, .events = POLLIN },
+		{ .fd = has_room(&err) ? err.in : -1, .events = POLLIN },
 		{ .fd = out.head_sent < out.head_length ? out.out : -1, .events = POLLOUT },
 		{ .fd = err.head_sent < err.head_length ? err.out : -1, .events = POLLOUT },
 		{ .fd = children, .events = POLLIN },
 		{ .fd = control, .events = POLLIN },
 		{ .fd = ready.notify, .events = POLLIN },
+		{ .fd = typed.sent < typed.length ? typed.to : -1, .events = POLLOUT },
 	};
 
 	if (poll(ports, sizeof(ports) / sizeof(ports[0]), timeout_ms) <= 0)
@@ -123,6 +139,28 @@ static void turn(int children, int timeout_ms)
 		answer_host();
 	if (ports[6].revents)
 		take_notice();
+	if (ports[7].revents)
+		pass_input();
+}
+
+static uint64_t bytes_moved(void)
+{
+	return 2 * (out.total + err.total) - pending(&out) - pending(&err);
+}
+
+/* Of a live stream the host takes what it has time for, and until then the rest stays in the pipe. */
+static bool waits_for_host(void)
+{
+	return (out.live && pending(&out)) || (err.live && pending(&err));
+}
+
+/* The command's clock must not run on while the serial port (0.5 MB/s under emulation) catches up. */
+static bool tell_ended(bool told)
+{
+	if (told || pending(&out) + pending(&err) <= 4096)
+		return told;
+	say("ENDED", "");
+	return true;
 }
 
 static void run(const struct job *job)
@@ -131,6 +169,8 @@ static void run(const struct job *job)
 	sigset_t child_ends;
 	int status = 0, children;
 	int64_t began, took, deadline;
+	uint64_t moved = ~0ull;
+	bool told = false;
 	pid_t command;
 
 	sigemptyset(&child_ends);
@@ -148,16 +188,18 @@ static void run(const struct job *job)
 		turn(children, -1);
 	took = monotonic_ns() - began;
 
+	told = tell_ended(told);
 	/* What the command left behind must neither delay the verdict nor write after it. */
 	close_kept_pipes();
 	kill(-1, SIGKILL);
-	for (deadline = monotonic_ns() + 2000000000ll; (out.in >= 0 || err.in >= 0) && monotonic_ns() < deadline;) {
+	for (deadline = 0; (out.in >= 0 || err.in >= 0) && (waits_for_host() || moved != bytes_moved() || monotonic_ns() < deadline);) {
+		if (moved != bytes_moved())
+			deadline = monotonic_ns() + 2000000000ll;
+		moved = bytes_moved();
 		turn(children, 100);
 		reap(command, &status, &usage);
 	}
-	/* The command's clock must not run on while the serial port (0.5 MB/s under emulation) catches up. */
-	if (out.total + err.total - out.head_sent - err.head_sent > 4096)
-		say("ENDED", "");
+	tell_ended(told);
 	send_rest(&out);
 	send_rest(&err);
 	reopen(&control, "/dev/ttyS1");

@@ -1,12 +1,24 @@
 /* The command's streams: the first part goes out at once, the last part at the end, all is counted. */
 #include "init.h"
 
+/* Of a live stream nothing is dropped: while there is no room, nothing is read, and whoever writes waits. */
+static bool has_room(const struct stream *stream)
+{
+	return !stream->live || stream->head_length < KEPT;
+}
+
+/* What is still to be put on the wire. */
+static uint64_t pending(const struct stream *stream)
+{
+	return (stream->live ? stream->head_length : stream->total) - stream->head_sent;
+}
+
 /* Takes what is in the pipe: the first KEPT bytes for the wire at once, of the rest the last KEPT for later. */
 static void take(struct stream *stream)
 {
 	char buffer[65536];
-	ssize_t got = read(stream->in, buffer, sizeof(buffer));
-	size_t offset = 0;
+	size_t offset = 0, room = KEPT - stream->head_length;
+	ssize_t got = read(stream->in, buffer, stream->live && room < sizeof(buffer) ? room : sizeof(buffer));
 
 	if (got <= 0) {
 		if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -40,6 +52,11 @@ static void forward(struct stream *stream)
 
 	if (written > 0) {
 		stream->head_sent += (size_t)written;
+		if (stream->live && stream->head_sent * 2 >= stream->head_length) {
+			stream->head_length -= stream->head_sent;
+			memmove(stream->head, stream->head + stream->head_sent, stream->head_length);
+			stream->head_sent = 0;
+		}
 	} else if (written < 0 && errno == EIO) {
 		reopen(&stream->out, stream->port);
 	}
@@ -47,13 +64,13 @@ static void forward(struct stream *stream)
 
 static void send_rest(struct stream *stream)
 {
-	uint64_t after_head = stream->total - stream->head_length;
+	uint64_t after_head = stream->live ? 0 : stream->total - stream->head_length;
 	size_t kept = after_head < KEPT ? (size_t)after_head : KEPT;
 	size_t start = after_head < KEPT ? 0 : after_head % KEPT;
 
 	write_all(&stream->out, stream->port, stream->head + stream->head_sent, stream->head_length - stream->head_sent);
 	write_all(&stream->out, stream->port, stream->ring + start, kept - start);
 	write_all(&stream->out, stream->port, stream->ring, start);
-	stream->sent = stream->head_length + kept;
+	stream->sent = stream->live ? stream->total : stream->head_length + kept;
 	tcdrain(stream->out);
 }

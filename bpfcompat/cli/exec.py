@@ -1,0 +1,251 @@
+"""`bpfcompat exec`: one program on one or several kernels, as if it ran here; for `go test -exec` and cargo's runner."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fnmatch
+import os
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpfcompat.cli.output import Out, Prefixed, say
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.model import Matrix as Kernels
+from bpfcompat.model import Outcome, OutcomeKind, Profile, Project
+from bpfcompat.system import host, processes
+from bpfcompat.workflow import programs
+
+VARIABLE = "BPFCOMPAT_KERNEL"
+_READER_GONE = 141
+"""128 and SIGPIPE's number: what a program has that nobody reads any more."""
+_SESSION = (
+    "SSH_*", "DBUS_*", "XDG_RUNTIME_DIR", "XDG_SESSION_*", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "GPG_AGENT_INFO",
+    "LD_PRELOAD", "LD_AUDIT", "PWD", "OLDPWD", "SHLVL", "_",
+)  # fmt: skip
+"""What names the session of the caller, or files that are not in the guest."""
+_SECRETS = (
+    "*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*", "*API_KEY*", "*APIKEY*", "*ACCESS_KEY*",
+    "*PRIVATE_KEY*", "*SIGNING_KEY*", "*AUTH*", "ACTIONS_*", "AWS_*",
+)  # fmt: skip
+"""What must not get to where the program's output may be published; compared without regard to case."""
+_GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.usage = "bpfcompat exec [FLAG]... -- PROGRAM [ARGUMENT]..."
+    parser.add_argument(
+        "--kernel", metavar="SPEC", help=f"for instance apt:bookworm/linux-image-cloud-amd64 (default: ${VARIABLE})"
+    )
+    parser.add_argument(
+        "--profile", metavar="ID", help="a profile of --matrix, of the project here, or of the shipped matrices"
+    )
+    parser.add_argument("--matrix", metavar="FILE|NAME", help="run on all its kernels")
+    parser.add_argument(
+        "--share", action="append", default=[], type=Path, metavar="DIR", help="bring this folder along (repeatable)"
+    )
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME[=VALUE]", help="add to the environment (repeatable)"
+    )
+    parser.add_argument("-i", "--interactive", action="store_true", help="pass standard input on")
+    parser.add_argument("--memory", metavar="SIZE", help="of the guest (default: the profile's, or 512M)")
+    parser.add_argument("--cpus", type=int, metavar="N", help="of the guest (default: the profile's, or 1)")
+    parser.add_argument("--cmdline", metavar="WORDS", help="added to the kernel's command line")
+    parser.add_argument("--timeout", metavar="TIME", help="limit for the program (default: none)")
+    parser.add_argument("--cold", action="store_true", help="boot the kernel from its start")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run one program and return its exit code, as `docker run` would: 125 for what is not the program's own."""
+    arguments = options.rest
+    if not arguments:
+        raise BpfcompatError("there is no program to run.", "bpfcompat exec --kernel SPEC -- PROGRAM [ARGUMENT]...")
+    project = _project(options)
+    wanted = programs.Wanted(
+        tuple(arguments), Path(os.environ.get("PWD", "")) if _is_here(os.environ.get("PWD", "")) else Path.cwd(),
+        environment(os.environ, options.env), tuple(folder.absolute() for folder in options.share),
+        0 if options.interactive else None, _seconds(options.timeout), options.cold,
+    )  # fmt: skip
+    runner = programs.Programs(project, host.cache_folder(), say)
+    profiles = project.matrix.profiles
+    out, err = Out(1), Out(2)
+    with processes.interruptible():
+        try:
+            if len(profiles) == 1:
+                result = _one(runner, wanted, profiles[0], out, err)
+                return _READER_GONE if out.gone or err.gone else result.code
+            return _several(runner, wanted, profiles, out, err)
+        except programs.ProgramNotFoundError as error:
+            say(str(error))
+            return programs.NOT_FOUND
+
+
+# ---- which kernels ----
+
+
+def _project(options: argparse.Namespace) -> Project:
+    """Return the kernels that were asked for, as a project without checks; raises BpfcompatError."""
+    kernel = options.kernel or ("" if options.profile or options.matrix else os.environ.get(VARIABLE, ""))
+    if kernel and (options.profile or options.matrix):
+        raise BpfcompatError("--kernel names one kernel; --profile and --matrix others.", "leave one of them out")
+    if kernel:
+        from bpfcompat import architecture, kernels
+
+        kernels.refuse_foreign(kernel)
+        named = architecture.named(kernel)
+        profile = Profile(kernel, kernel, root=Path.cwd(), arch=named.name if named else "")
+        return _adjusted(Project((), Kernels((profile,)), Path()), options)
+    return _adjusted(_declared(options), options)
+
+
+def _declared(options: argparse.Namespace) -> Project:
+    from bpfcompat.project import load_project, matrix  # with it comes yaml, which one kernel by its name does not need
+
+    here = Path.cwd()
+    beside = next((folder for folder in (here, *here.parents) if (folder / "bpfcompat.yaml").is_file()), None)
+    if options.matrix:
+        found = matrix.load(options.matrix, Path())
+        project = Project((), found, Path(), lock=matrix.lock_path(found, here))
+    elif beside:
+        project = load_project(beside)
+    elif options.profile:
+        found = matrix.catalogue()
+        project = Project((), found, Path(), lock=None)
+    else:
+        raise BpfcompatError(
+            "no kernel was named.", f"add --kernel apt:bookworm/linux-image-cloud-amd64, or set ${VARIABLE}"
+        )
+    if options.profile:
+        return _selected(project, options.profile)
+    if not options.matrix and len(project.matrix.profiles) > 1:
+        ids = ", ".join(profile.id for profile in project.matrix.profiles)
+        raise BpfcompatError("the project has several kernels, and none was named.", f"add --profile with one of {ids}")
+    return project
+
+
+def _selected(project: Project, pattern: str) -> Project:
+    from dataclasses import replace
+
+    from bpfcompat.project import matrix
+
+    return replace(project, matrix=matrix.select(project.matrix, [pattern]))
+
+
+def _adjusted(project: Project, options: argparse.Namespace) -> Project:
+    from dataclasses import replace
+
+    changes: dict[str, object] = {}
+    if options.memory:
+        changes["memory"] = host.size(options.memory, "--memory") >> 20
+    if options.cpus:
+        changes["cpus"] = options.cpus
+    if options.cmdline:
+        changes["cmdline"] = options.cmdline
+    profiles = tuple(replace(profile, **changes) for profile in project.matrix.profiles)  # type: ignore[arg-type]
+    return replace(project, matrix=replace(project.matrix, profiles=profiles), rootfs=None)
+
+
+def _seconds(text: str | None) -> float:
+    if not text:
+        return programs.FOREVER
+    from bpfcompat.cli import common
+
+    return common.duration(text, "--timeout")
+
+
+def _is_here(path: str) -> bool:
+    """Tell whether a path names the working directory: the shell's own name for it may lead over links."""
+    with contextlib.suppress(OSError):
+        return path.startswith("/") and Path(path).samefile(".")
+    return False
+
+
+# ---- what the program finds ----
+
+
+def environment(ours: Mapping[str, str], added: list[str]) -> dict[str, str]:
+    """Return a program's environment: ours without what names this session or may be a secret, and what was added.
+
+    added: NAME=VALUE, or NAME for our own value of it, whatever it is.
+    Raises BpfcompatError for a name that we do not have.
+    """
+    kept = {name: value for name, value in ours.items() if not _is_private(name)}
+    for text in added:
+        name, given, value = text.partition("=")
+        if not name or (not given and name not in ours):
+            raise BpfcompatError(f"--env {text}: there is no such variable here.", f"--env {name or 'NAME'}=VALUE")
+        kept[name] = value if given else ours[name]
+    path = [folder for folder in kept.get("PATH", "").split(":") if folder]
+    kept["PATH"] = ":".join(dict.fromkeys([*path, *_GUEST_PATH.split(":")]))
+    return kept
+
+
+def _is_private(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _SESSION) or any(
+        fnmatch.fnmatchcase(name.upper(), pattern) for pattern in _SECRETS
+    )
+
+
+# ---- running ----
+
+
+@dataclass(frozen=True)
+class _Result:
+    code: int
+    seconds: float
+    reason: str = ""
+
+
+def _one(
+    runner: programs.Programs, wanted: programs.Wanted, profile: Profile, out: Out | Prefixed, err: Out | Prefixed
+) -> _Result:
+    started = time.monotonic()
+    try:
+        outcome = runner.run(wanted, profile, {"stdout": out, "stderr": err})
+    except NoVerdict as error:
+        outcome = error.outcome()
+    code = programs.exit_code(outcome)
+    if outcome.kind is not OutcomeKind.ENDED and not processes.interrupted() and not out.gone:
+        say(_sentence(outcome, profile))
+    for note in outcome.notes:
+        say(note)
+    return _Result(code, time.monotonic() - started, outcome.reason)
+
+
+def _sentence(outcome: Outcome, profile: Profile) -> str:
+    said = outcome.reason
+    return f"{profile.id}: {said}" if profile.id != profile.kernel else said
+
+
+def _several(
+    runner: programs.Programs, wanted: programs.Wanted, profiles: tuple[Profile, ...], out: Out, err: Out
+) -> int:
+    width = max(len(profile.id) for profile in profiles)
+
+    def one(profile: Profile) -> _Result:
+        prefix = f"{profile.id:<{width}} | ".encode()
+        lines = Prefixed(out, prefix), Prefixed(err, prefix)
+        try:
+            return _one(runner, wanted, profile, *lines)
+        finally:
+            for stream in lines:
+                stream.close()
+
+    memory = max(profile.memory for profile in profiles)
+    with ThreadPoolExecutor(host.jobs(memory)) as pool:
+        results = list(pool.map(one, profiles))
+    if out.gone or err.gone:
+        return _READER_GONE
+    from tabulate import tabulate
+
+    rows = [
+        (profile.id, result.code, f"{result.seconds:.1f} s") for profile, result in zip(profiles, results, strict=True)
+    ]
+    sys.stderr.write(tabulate(rows, ("KERNEL", "EXIT", "TIME"), tablefmt="plain", disable_numparse=True) + "\n")
+    return next((result.code for result in results if result.code), 0)

@@ -1,0 +1,88 @@
+"""What a guest is handed to do, as init reads it (guest/init/job.c): a check's command, or a program as it would run here."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bpfcompat.model import Check, Payload, Ready
+
+Parts = Sequence[tuple[str, str]]
+"""Names and values; some names come several times."""
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "TERM": "dumb",
+    "LANG": "C.UTF-8",
+}
+"""The same on every kernel; a check's `env:` comes on top, and nothing of the host's."""
+AT_MOST = 512 * 1024
+"""Bytes of a job (init.h)."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program with its arguments, in its own folder; no shell comes between."""
+
+    arguments: tuple[str, ...]
+    """With its own name first."""
+    path: str
+    """With a slash, or a name that the guest looks for in its PATH."""
+    directory: str
+    environment: tuple[tuple[str, str], ...]
+    shares: tuple[str, ...] = ()
+    """Where the payload's shares stand in the guest, in their order there."""
+    folders: tuple[str, ...] = ()
+    """Folders that it may count on, and that may be empty."""
+    input: bool = False
+    """It reads what the host sends."""
+
+
+def _of_ready(ready: Ready) -> list[tuple[str, str]]:
+    parts = [("ready", str(int(signal.Signals[f"SIG{ready.signal}"])))]
+    if ready.file:
+        parts.append(("ready file", ready.file))
+    elif not ready.stream:
+        parts.append(("ready notify", "yes"))
+    return [*parts, *([("while ready", ready.meanwhile)] if ready.meanwhile else [])]
+
+
+def of_check(check: Check, payload: Payload) -> list[tuple[str, str]]:
+    """Return the job of a check."""
+    parts = [("command", check.command)]
+    parts += [("env", f"{name}={value}") for name, value in {**ENVIRONMENT, **dict(check.env)}.items()]
+    if check.limits == "distribution":
+        parts.append(("limits", "distribution"))
+    parts += _of_ready(check.ready) if check.ready else []
+    parts += [("module", name) for name in check.guest_modules]
+    if not payload.empty:
+        parts.append(("payload", "yes"))
+    return parts + [
+        (name, file.path) for name, file in (("binary", payload.binary), ("artifact", payload.artifact)) if file
+    ]
+
+
+def of_program(program: Program) -> list[tuple[str, str]]:
+    """Return the job of a program, whose streams go out as they come."""
+    parts = [("program", program.path), ("directory", program.directory), ("live", "yes"), ("payload", "yes")]
+    parts += [("argument", text) for text in program.arguments]
+    parts += [("env", f"{name}={value}") for name, value in program.environment]
+    parts += [("share", path) for path in program.shares]
+    parts += [("folder", path) for path in program.folders]
+    return parts + ([("input", "yes")] if program.input else [])
+
+
+def of_shell(check: Check, payload: Payload, rows: int, columns: int) -> list[tuple[str, str]]:
+    """Return the job of a shell where a check's command would run, on a terminal."""
+    return [*of_check(check, payload), ("live", "yes"), ("terminal", f"{rows} {columns}")]
+
+
+def blob(parts: Parts) -> bytes:
+    """Return a job as it goes over the wire, with what a restored guest needs of this moment: NUL-terminated names and values."""
+    now = time.time_ns()
+    fresh = [("time", f"{now // 10**9}.{now % 10**9:09}"), ("seed", secrets.token_hex(64))]
+    return b"".join(text.encode(errors="surrogateescape") + b"\0" for part in (*parts, *fresh) for text in part)

@@ -1,0 +1,192 @@
+"""`bpfcompat exec`: one program on one kernel, as if it ran here. No verdict is stored, and doit has no part in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import initramfs, payload, shares
+from bpfcompat.model import Classification, Outcome, OutcomeKind, Profile, Project
+from bpfcompat.system import host, processes, slots
+from bpfcompat.vm import bootimage, job
+from bpfcompat.workflow.boot_images import BootImages
+from bpfcompat.workflow.machines import Machines
+from bpfcompat.workflow.readiness import make_ready
+from bpfcompat.workflow.userland import Userland
+
+if TYPE_CHECKING:
+    from bpfcompat.vm import Machine
+    from bpfcompat.vm import machine as guests
+
+NOT_FOUND = 127
+NO_VERDICT = 125
+TIMED_OUT = 124
+_BOOT_SECONDS = 30.0
+FOREVER = 864000.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to run, and how."""
+
+    arguments: tuple[str, ...]
+    directory: Path
+    environment: Mapping[str, str]
+    folders: tuple[Path, ...] = ()
+    """Shared beside the working directory."""
+    input: int | None = None
+    """The file descriptor that the program reads; None for nothing."""
+    seconds: float = FOREVER
+    """The program's limit."""
+    cold: bool = False
+
+
+class ProgramNotFoundError(BpfcompatError):
+    """There is no such program, neither here nor in the guest."""
+
+
+class Programs:
+    """Runs programs on the kernels of one project. `run` is called from several threads."""
+
+    def __init__(self, project: Project, cache: Path, notice: Callable[[str], None]) -> None:
+        """Nothing is read yet; notice: called with a line that the user should see at once."""
+        self._cache = cache
+        self._notice = notice
+        self._machines = Machines(project, cache, offline=False, notice=notice)
+        self._lock = threading.Lock()
+
+    def run(self, wanted: Wanted, profile: Profile, live: guests.Live) -> Outcome:
+        """Run a program on a profile's kernel and return what happened.
+
+        live: what takes its stdout and stderr.
+        Raises NoVerdict, and BpfcompatError for a mistake of the user's.
+        """
+        images = BootImages(self._machines, self._cache, warm=not wanted.cold)
+        with self._lock:
+            machine = make_ready(self._machines, images, profile, _BOOT_SECONDS)
+        path, brought = self._found(wanted, self._machines.userland(profile.arch))
+        with slots.slot(self._cache / "slots", host.jobs(profile.memory)), self._scratch() as scratch:
+            return _Run(machine, profile, images.get(profile), scratch, self._notice).run(
+                wanted, path, brought, live, self._machines
+            )
+
+    def _found(self, wanted: Wanted, userland: Userland) -> tuple[str, shares.Shares]:
+        """Return how the guest finds the program, and what has to be there for it."""
+        name = wanted.arguments[0]
+        folders = (wanted.directory, *wanted.folders)
+        if "/" not in name and userland.kit and name in initramfs.programs(userland.kit):
+            return name, shares.find(folders, None, userland.loader_finds())
+        found = wanted.directory / name if "/" in name else _in_path(name, wanted.environment)
+        if found is None or not found.exists():
+            raise ProgramNotFoundError(f"{name} is neither a program of the guest nor one of this machine.")
+        found = Path(os.path.normpath(found))
+        return str(found), shares.find(folders, found, userland.loader_finds())
+
+    @contextlib.contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        temporary = self._cache / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        for left in temporary.glob("exec.*"):
+            if not Path("/proc", left.name.split(".")[1]).exists():  # of one that was killed
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"exec.{os.getpid()}.", dir=temporary))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_path(name: str, environment: Mapping[str, str]) -> Path | None:
+    found = shutil.which(name, path=environment.get("PATH", os.defpath))
+    return Path(found).absolute() if found else None
+
+
+@dataclass
+class _Run:
+    """One program on one machine."""
+
+    machine: Machine
+    profile: Profile
+    image: Path | None
+    scratch: Path
+    notice: Callable[[str], None]
+    _failure: BaseException | None = field(default=None, init=False)
+
+    def run(self, wanted: Wanted, path: str, brought: shares.Shares, live: guests.Live, machines: Machines) -> Outcome:
+        """Stage what the program needs while its machine is restored, run it, and return what happened."""
+        disk = self.scratch / "payload.ext4"
+        with disk.open("xb") as file:
+            file.truncate(payload.SIZE_MIB << 20)
+        staging = threading.Thread(target=self._stage, args=(brought, disk), name="bpfcompat-stage")
+        staging.start()
+        if not self.machine.has_disks:  # then it comes with the initramfs
+            staging.join()
+            self._raise()
+            self.machine = machines.with_payload(self.machine, self.profile, disk, self.scratch / "machine")
+        try:
+            guest = self._guest(disk, live)
+        finally:
+            staging.join()
+        with guest:
+            self._raise()
+            program = job.Program(
+                wanted.arguments, path, str(wanted.directory), tuple(wanted.environment.items()), brought.paths,
+                _folders(wanted.environment), input=wanted.input is not None,
+            )  # fmt: skip
+            guest.begin(job.of_program(program), time.monotonic() + _BOOT_SECONDS)
+            if wanted.input is not None:
+                guest.feed(wanted.input)
+            return guest.finish(wanted.seconds, FOREVER)
+
+    def _guest(self, disk: Path, live: guests.Live) -> guests.Guest:
+        from bpfcompat.vm import machine as guests
+
+        evidence = self.scratch / "evidence"
+        evidence.mkdir()
+        if self.image:
+            try:
+                return bootimage.restore(self.machine, self.image, disk, evidence, live)
+            except NoVerdict as error:
+                if processes.interrupted():
+                    raise
+                bootimage.discard(self.image)
+                self.notice(f"a boot image could not be used, and is made anew next time: {error.message}")
+        return guests.boot(self.machine, disk, evidence, time.monotonic() + _BOOT_SECONDS, live)
+
+    def _stage(self, brought: shares.Shares, disk: Path) -> None:
+        try:
+            shares.stage(brought, self.scratch / "tree", disk, self.notice)
+            shutil.rmtree(self.scratch / "tree", ignore_errors=True)
+        except Exception as error:  # told by the thread that waits
+            self._failure = error
+
+    def _raise(self) -> None:
+        if isinstance(self._failure, OSError):
+            raise BpfcompatError(f"{self._failure.filename} cannot be brought along: {self._failure.strerror}.")
+        if self._failure:
+            raise self._failure
+
+
+def _folders(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the folders that the environment speaks of, and that programs take for granted."""
+    named = (environment.get(name, "") for name in ("HOME", "TMPDIR"))
+    return tuple(dict.fromkeys(name for name in named if name.startswith("/")))
+
+
+def exit_code(outcome: Outcome) -> int:
+    """Return the exit code that tells what became of a program: its own, 128 + N for signal N, 124, or 125."""
+    if outcome.kind is OutcomeKind.TIMEOUT:
+        return TIMED_OUT
+    if outcome.kind is not OutcomeKind.ENDED or outcome.wait_status is None:
+        return processes.INTERRUPTED_STATUS if outcome.classification is Classification.INTERRUPTED else NO_VERDICT
+    code = os.waitstatus_to_exitcode(outcome.wait_status)
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,41 @@
+"""Whatever a machine is made of, made now if it is not there: what doit's tasks do for a project, for one machine at once."""
+
+from __future__ import annotations
+
+from bpfcompat.errors import NoVerdict
+from bpfcompat.model import Classification, Profile
+from bpfcompat.vm import Machine
+from bpfcompat.workflow.boot_images import BootImages
+from bpfcompat.workflow.machines import Machines
+
+
+def make_ready(machines: Machines, images: BootImages, profile: Profile, boot_seconds: float) -> Machine:
+    """Return a profile's machine, with everything that it boots from, and its boot image if it has one.
+
+    boot_seconds: limit for the boot that the image is made of.
+    Raises NoVerdict (KERNEL_UNAVAILABLE, HOST_FAILURE), BpfcompatError.
+    """
+    userland = machines.userland(profile.arch)
+    if userland.kit is None:
+        userland.build_kit(machines.notice)
+    if (tools := userland.tools_disk) and not tools.exists():
+        userland.pack_tools()
+    if (rootfs := userland.rootfs_disk) and not rootfs.exists():
+        userland.pack_rootfs()
+    if machines.kernels.get(profile) is None:
+        machines.notice(f"fetching {profile.kernel}")
+        machines.kernels.fetch(profile)
+    kernel = machines.kernels.get(profile)
+    if kernel is None:
+        machines.kernels.refuse(profile)
+    if (archive := userland.initramfs(kernel)) and not archive.exists():
+        userland.pack_initramfs(kernel)
+    machines.probe_accelerator()
+    machine = machines.machine(profile)
+    if machine is None:
+        raise NoVerdict(Classification.HOST_FAILURE, "the guest could not be built.")
+    if not images.is_ready(profile):
+        machines.notice(f"booting {kernel.version} once, to be restored from now on")
+        images.save(profile, boot_seconds)
+    machines.kernels.use(profile)
+    return machine

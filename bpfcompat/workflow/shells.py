@@ -1,0 +1,114 @@
+"""`bpfcompat shell`: the machine as a check would have it, with a shell on a terminal. Nothing is recorded."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpfcompat.model import Check, Outcome, Profile, Project
+from bpfcompat.vm import bootimage, job
+from bpfcompat.workflow import jobs
+from bpfcompat.workflow.boot_images import BootImages
+from bpfcompat.workflow.machines import Machines
+from bpfcompat.workflow.payloads import Payloads
+from bpfcompat.workflow.readiness import make_ready
+
+if TYPE_CHECKING:
+    from bpfcompat.vm import Machine
+    from bpfcompat.vm import machine as guests
+
+BOOT_SECONDS = 30.0
+FOREVER = 864000.0
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Where the shell is typed at and shown."""
+
+    rows: int
+    columns: int
+    name: str
+    """As TERM has it."""
+    source: int
+    """The file descriptor that keys come from."""
+    live: guests.Live
+    attached: Callable[[guests.Typed], None]
+    """Called when the shell listens; it may be resized from then on."""
+    typed: Callable[[bytes], None]
+    """Called with every key before it is sent."""
+
+
+def run(
+    project: Project,
+    check: Check,
+    profile: Profile,
+    cache: Path,
+    terminal: Terminal,
+    notice: Callable[[str], None],
+    gdb: Callable[[Path], None] | None = None,
+) -> Outcome:
+    """Run a shell where a check's command would run, and return how it ended.
+
+    gdb: called with the socket at which the machine waits for a debugger before its first instruction.
+    Raises NoVerdict, BpfcompatError.
+    """
+    machines = Machines(project, cache, offline=False, notice=notice)
+    images = BootImages(machines, cache, warm=gdb is None)
+    machine = make_ready(machines, images, profile, BOOT_SECONDS)
+    job_of_it = jobs.plan(replace(project, checks=(check,), matrix=replace(project.matrix, profiles=(profile,))))[0]
+    check, profile = job_of_it.check, job_of_it.profile
+    if check.validation:
+        machines.userland(profile.arch).build_validator()
+    scratch = Path(tempfile.mkdtemp(prefix="bpfcompat-shell."))
+    try:
+        staged = Payloads(machines.userland).stage(check, scratch)
+        disk = staged.image or scratch / "none"
+        machine = machines.with_payload(machine, profile, disk, scratch / f"machine-{secrets.token_hex(4)}")
+        wanted = replace(
+            check,
+            guest_modules=jobs.modules(job_of_it),
+            limits=profile.limits or project.limits,
+            env=(("PS1", rf"{profile.id}:\w\$ "), *check.env, ("TERM", terminal.name)),
+        )
+        parts = job.of_shell(wanted, staged, terminal.rows, terminal.columns)
+        (scratch / "evidence").mkdir()
+        with _guest(machine, images.get(profile), disk, scratch, terminal.live, gdb) as guest:
+            guest.begin(parts, time.monotonic() + (FOREVER if gdb else BOOT_SECONDS))
+            terminal.attached(guest.feed(terminal.source, terminal.typed))
+            return guest.finish(FOREVER, FOREVER)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _guest(
+    machine: Machine,
+    image: Path | None,
+    disk: Path,
+    scratch: Path,
+    live: guests.Live,
+    gdb: Callable[[Path], None] | None,
+) -> guests.Guest:
+    from bpfcompat.vm import machine as guests
+
+    if gdb is None and image:
+        return bootimage.restore(machine, image, disk, scratch / "evidence", live)
+    deadline = time.monotonic() + (FOREVER if gdb else BOOT_SECONDS)
+    if gdb is None:
+        return guests.boot(machine, disk, scratch / "evidence", deadline, live)
+    socket = scratch / "gdb"
+    # A kernel that moves itself would not stand where its debug file says.
+    waiting = replace(machine, cmdline=f"{machine.cmdline} nokaslr".strip(), gdb=socket)
+    guest = guests.Guest(waiting, disk, scratch / "evidence", live=live)
+    try:
+        gdb(socket)
+        guest.wait_ready(deadline)
+    except BaseException:
+        guest.stop()
+        raise
+    return guest

@@ -1,0 +1,194 @@
+"""`bpfcompat exec`: a program on a real kernel, as if it ran here: its words, its folder, its streams, its exit code."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from .conftest import machines_of
+
+KERNEL = "apt:bookworm/linux-image-cloud-amd64"
+
+
+def run(*arguments, cwd, flags=("--kernel", KERNEL), env=None, **options):
+    """Run the verb; its environment is ours, less the cache's variable that unit tests set."""
+    return subprocess.run(
+        [sys.executable, "-m", "bpfcompat", "exec", *flags, "--", *arguments],
+        cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, timeout=600, check=False, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _boot_image(tmp_path_factory):
+    """The first use of a kernel says that it boots it."""
+    assert run("true", cwd=tmp_path_factory.mktemp("first")).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """A static C program that says how it was started, and a folder that it knows."""
+    folder = tmp_path_factory.mktemp("built")
+    source = r"""
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    char path[4096] = "";
+    if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0) return 1;
+    printf("%s\n", path);
+    printf("%s\n", getcwd(path, sizeof(path)));
+    for (int i = 0; i < argc; i++) printf("[%s]", argv[i]);
+    return 0;
+}"""
+    (folder / "prog.c").write_text(source)
+    compiler = os.environ.get("CC", "gcc").split()
+    subprocess.run([*compiler, "-static", "-o", folder / "prog", folder / "prog.c"], check=True)
+    (folder / "prog.c").unlink()
+    return folder / "prog"
+
+
+def test_a_program_has_its_own_words_path_and_folder(program, tmp_path):
+    words = ["", " ", "--", "--kernel", "$HOME `id`", "ä\n"]
+    ended = run(str(program), *words, cwd=tmp_path)
+    assert ended.stderr == b""
+    listed = "".join(f"[{word}]" for word in [str(program), *words])
+    assert (ended.stdout.decode(), ended.returncode) == (f"{program}\n{tmp_path}\n{listed}", 0)
+
+
+def test_the_folder_comes_along_as_a_copy_and_what_is_written_stays_in_the_guest(tmp_path):
+    (tmp_path / "data").mkdir(mode=0o750)
+    (tmp_path / "data" / "file").write_text("here\n")
+    (tmp_path / "link").symlink_to("data/file")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "big").write_text("left out")
+    (tmp_path / ".bpfcompatignore").write_text("# what the tests do not need\n/big\n")
+    other = tmp_path.parent / f"{tmp_path.name}-other"
+    other.mkdir()
+    (other / "more").write_text("shared\n")
+    script = f"stat -c %a data; cat link {other}/more; ls -A; echo new > data/file; echo x > y; cat data/file"
+    ended = run("sh", "-c", script, cwd=tmp_path, flags=("--kernel", KERNEL, "--share", str(other)))
+    shutil.rmtree(other)
+    assert ended.stdout.decode().split() == ["750", "here", "shared", ".bpfcompatignore", "data", "link", "new"]
+    assert ((tmp_path / "data" / "file").read_text(), (tmp_path / "y").exists()) == ("here\n", False)
+
+
+def test_streams_are_byte_exact_apart_and_not_cut(tmp_path):
+    data = os.urandom(700_000)
+    (tmp_path / "data").write_bytes(data)
+    ended = run("sh", "-c", "cat data; head -c 300000 data >&2; exit 9", cwd=tmp_path)
+    assert (ended.stdout == data, ended.stderr == data[:300_000], ended.returncode) == (True, True, 9)
+
+
+def test_what_the_program_writes_last_is_read_however_late_we_are_read(tmp_path):
+    """The reader begins when the program has long ended; the limit of the program does not count that time."""
+    line = [sys.executable, "-m", "bpfcompat", "exec", "--kernel", KERNEL, "--timeout", "20s", "--"]
+    with subprocess.Popen([*line, "sh", "-c", "yes | head -c 1000000"], cwd=tmp_path, stdout=subprocess.PIPE) as child:
+        first = child.stdout.read(1)
+        threading.Event().wait(3.0)  # longer than init waits for a process that holds the pipe
+        rest = child.stdout.read()
+    assert (len(first + rest), child.wait()) == (1_000_000, 0)
+
+
+def test_standard_input_is_empty_or_passed_on(tmp_path):
+    data = os.urandom(100_000)
+    nothing = run("wc", "-c", cwd=tmp_path, input=data)
+    passed = run("sha256sum", cwd=tmp_path, flags=("--kernel", KERNEL, "-i"), input=data)
+    partly = run("head", "-c", "3", cwd=tmp_path, flags=("--kernel", KERNEL, "-i"), input=data)
+    assert (nothing.stdout.split(), passed.stdout.split()[0]) == ([b"0"], hashlib.sha256(data).hexdigest().encode())
+    assert (partly.stdout, partly.returncode) == (data[:3], 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "code", "said"),
+    [
+        ("kill -SEGV $$", (), 128 + signal.SIGSEGV, ""),
+        ("exit 255", (), 255, ""),
+        ("echo partly; sleep 100", ("--timeout", "1s"), 124, "still running after 1 s"),
+        ("echo c > /proc/sysrq-trigger", (), 125, "The kernel panicked"),
+        ("reboot -f", (), 125, "rebooted or powered off"),
+    ],
+)
+def test_the_exit_code_is_the_program_s_or_says_whose_it_is(script, flags, code, said, tmp_path):
+    ended = run("sh", "-c", script, cwd=tmp_path, flags=("--kernel", KERNEL, *flags))
+    assert (ended.returncode, said in ended.stderr.decode()) == (code, True), ended.stderr
+
+
+def test_what_cannot_run_is_told_before_any_boot(tmp_path):
+    (tmp_path / "text").write_text("no program\n")
+    (tmp_path / "script").write_text("#!/usr/bin/no-such-interpreter\n")
+    for name, code, said in (
+        ("./absent", 127, "neither a program of the guest nor one of this machine"),
+        ("absent-everywhere", 127, "neither a program of the guest nor one of this machine"),
+        ("./text", 125, "neither an ELF program nor a script"),
+        ("./script", 125, "which the guest does not have"),
+    ):
+        ended = run(name, cwd=tmp_path)
+        assert (ended.returncode, said in ended.stderr.decode()) == (code, True), (name, ended.stderr)
+
+
+def test_no_kernel_is_guessed(tmp_path):
+    (tmp_path / "bpfcompat.yaml").write_text("command: 'true'\nmatrix: quick\n")
+    for cwd, flags, said in (
+        (tmp_path, (), "the project has several kernels"),
+        (Path("/"), (), "no kernel was named"),
+        (tmp_path, ("--kernel", KERNEL, "--profile", "debian-12-6.1"), "leave one of them out"),
+        (tmp_path, ("--no-such-flag",), "--help"),
+    ):
+        ended = run("true", cwd=cwd, flags=flags, env={"BPFCOMPAT_KERNEL": ""})
+        assert (ended.returncode, said in ended.stderr.decode()) == (125, True), ended.stderr
+
+
+def test_the_kernel_comes_from_the_environment_a_profile_or_a_matrix(tmp_path):
+    (tmp_path / "bpfcompat.yaml").write_text(f"command: 'true'\nmatrix: [{{id: only, kernel: '{KERNEL}'}}]\n")
+    below = tmp_path / "package"
+    below.mkdir()
+    named = run("uname", "-r", cwd=tmp_path.parent, flags=(), env={"BPFCOMPAT_KERNEL": KERNEL})
+    only = run("uname", "-r", cwd=below, flags=())
+    shipped = run("uname", "-r", cwd=below, flags=("--matrix", "quick", "--profile", "debian-12-6.1"))
+    assert named.stdout == only.stdout == shipped.stdout != b""
+
+
+def test_several_kernels_are_told_apart_and_the_first_failure_counts(tmp_path):
+    script = "uname -r; printf part >&2; test $(uname -r | cut -d. -f1) = 6"
+    ended = run("sh", "-c", script, cwd=tmp_path, flags=("--matrix", "quick"))
+    lines = sorted(line.split(" | ")[0].strip() for line in ended.stdout.decode().splitlines())
+    assert lines == ["debian-11-5.10", "debian-12-6.1", "debian-13-backports"]
+    assert [line.split()[:2] for line in ended.stderr.decode().splitlines()[-3:]] == [
+        ["debian-11-5.10", "1"], ["debian-12-6.1", "0"], ["debian-13-backports", "1"],
+    ]  # fmt: skip
+    assert ended.returncode == 1
+
+
+def test_nothing_is_left_when_the_reader_goes_or_we_are_ended(tmp_path):
+    line = [sys.executable, "-m", "bpfcompat", "exec", "--kernel", KERNEL, "--", "yes"]
+    for end, code in ((None, 141), (signal.SIGTERM, 130), (signal.SIGKILL, -9)):
+        with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE) as child:
+            assert child.stdout.read(2) == b"y\n"
+            if end:
+                child.send_signal(end)
+            child.stdout.close()
+            assert child.wait(60) == code
+        while machines_of(f"exec.{child.pid}."):  # the kernel ends them with us, if not in the same moment
+            threading.Event().wait(0.01)
+
+
+@pytest.mark.skipif(not shutil.which("go"), reason="there is no Go toolchain here")
+def test_go_test_runs_its_tests_by_it(tmp_path):
+    (tmp_path / "go.mod").write_text("module example\n\ngo 1.19\n")
+    (tmp_path / "one_test.go").write_text(
+        'package example\n\nimport ("os"; "testing")\n\nfunc TestKernel(t *testing.T) {\n'
+        '\tdata, err := os.ReadFile("/proc/version")\n\tif err != nil { t.Fatal(err) }\n\tt.Log(string(data[:13]))\n}\n\n'
+        'func TestFails(t *testing.T) { t.Error("as it should") }\n'
+    )
+    wrapper = f"{sys.executable} -m bpfcompat exec --kernel {KERNEL} --"
+    ended = subprocess.run(
+        ["go", "test", "-v", "-exec", wrapper, "./..."], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    for line in ("--- PASS: TestKernel", "Linux version", "--- FAIL: TestFails", "FAIL\texample"):
+        assert line in ended.stdout

@@ -1,0 +1,70 @@
+"""`bpfcompat watch` with a real loader that is rebuilt, and with a project file that is half written for a moment."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROJECT = """\
+command: $BPFCOMPAT_BIN
+binary: loader
+matrix: [{id: common, kernel: 'apt:bookworm/linux-image-cloud-amd64'}]
+"""
+
+
+class Watch:
+    """A running `bpfcompat watch`, whose lines are read as they come."""
+
+    def __init__(self, folder):
+        line = [sys.executable, "-m", "bpfcompat", "watch"]
+        self.process = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def next(self, pattern):
+        """Read on to the next line with a pattern."""
+        for line in self.process.stdout:
+            if re.search(pattern, line):
+                return line
+        raise AssertionError(f"it ended before {pattern!r}")
+
+
+@pytest.fixture
+def watch(tmp_path):
+    (tmp_path / "bpfcompat.yaml").write_text(PROJECT)
+    build(tmp_path, 0)
+    started = Watch(tmp_path)
+    yield started
+    started.process.kill()
+    started.process.wait()
+
+
+def build(folder, code):
+    """Write the loader as a build does: another file that takes the name."""
+    fresh = folder / "loader.new"
+    fresh.write_text(f"#!/bin/bash\nexit {code}\n")
+    fresh.chmod(0o755)
+    fresh.replace(folder / "loader")
+
+
+def test_a_loader_that_is_built_anew_runs_again(watch, tmp_path):
+    watch.next(r"^1 passed")
+    build(tmp_path, 3)
+    assert " fail " in watch.next(r"^common ")
+    watch.next(r"^0 passed, 1 failed")
+    (tmp_path / "bpfcompat.yaml").write_text("command: [half\n")
+    watch.next(r"bpfcompat.yaml:")
+    (tmp_path / "bpfcompat.yaml").write_text(PROJECT)
+    watch.next(r"^0 passed, 1 failed \(0 run, 1 cached\)")
+    (tmp_path / "loader").unlink()
+    watch.next(r"loader does not exist")
+    build(tmp_path, 0)
+    watch.next(r"^1 passed")
+    watch.process.send_signal(signal.SIGINT)
+    assert watch.process.wait(60) == 130
+
+
+def test_what_is_wrong_from_the_start_ends_it(tmp_path):
+    line = [sys.executable, "-m", "bpfcompat", "watch"]
+    ended = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert (ended.returncode, "there is no bpfcompat.yaml" in ended.stderr) == (1, True)
