@@ -55,7 +55,7 @@ def _case(suite: ET.Element, row: Row, name: str) -> None:
         if element != "skipped":
             told.set("type", row.classification)
             hints = [f"hint: {hint}" for hint in row.hints]
-            kernel = ["the kernel log:", row.tails["console"]] if row.tails["console"] else []
+            kernel = ["the kernel log:", row.kernel_log] if row.kernel_log else []
             told.text = plain("\n".join([row.reason, *hints, *row.notes, *_splat(row), *kernel]))
     # A test case that passed has no other place for what there is to say of it.
     beside = [] if element else [*(f"note: {note}" for note in row.notes), *_splat(row)]

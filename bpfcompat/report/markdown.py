@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from bpfcompat.model import Status
@@ -12,14 +13,45 @@ CHARACTERS_AT_MOST = 60_000
 """A comment of GitHub's holds 65,536."""
 _TAIL_LINES = 20
 _SYMBOLS = {"pass": "✅", "fail": "❌", "infra_error": "⚠️", "xfail": "☑️", "xpass": "❗"}
-_SPECIAL = re.compile(r"[\\`*_\[\]<>#|&~$@]|:(?=\S)|(?<=www)\.|^[-+=]|(?<=\d)[.)](?=\s)", re.IGNORECASE)
-"""Markup, HTML, cells, links, issue numbers, mentions, emoji; and what begins a list or a rule."""
+_NEEDS_CODE = re.compile(r"[\\`*_\[\]<>#|&~$@]|://|\bwww\.|:\w+:", re.IGNORECASE)
+"""Markup, HTML, cells, links, issue numbers, mentions, emoji; and the names of programs, which have an underscore."""
+_MARKER = re.compile(r"[-+=]+|[0-9]+[.)]")
+"""What begins a list or a rule where it begins a line."""
+_WORD = re.compile(r"(?<!\S)(\(?)`([^`\s](?:[^`]*[^`\s])?)`([.,;:!?)]*)(?!\S)|(\S+)")
+"""A code span of our own sentences between its brackets and commas, or else what stands between spaces."""
 
 
-def escape(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line: no markup, no HTML, no links, no mentions of anybody."""
-    one_line = " ".join(plain(text).split())
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", one_line).replace("&#64;", "&#64;<!-- -->")
+def escape(text: str, cell: bool = False) -> str:
+    """Return text that Markdown shows as it is, on one line: what could be markup, a link or a mention stands in code spans.
+
+    cell: of a table, where a bar ends the cell even in code.
+    """
+    words = _WORD.finditer(" ".join(plain(text).split()))
+    return " ".join(_word_of(found, first=found.start() == 0, cell=cell) for found in words)
+
+
+def _word_of(found: re.Match[str], first: bool, cell: bool) -> str:
+    before, code, after, word = found.groups()
+    if code is not None:
+        return f"{before}{_code(code, cell)}{after}"
+    if not _NEEDS_CODE.search(word) and not (first and _MARKER.fullmatch(word)):
+        return str(word)
+    core = word.rstrip(".,;:!?")
+    opened, closed = core.count("("), core.count(")")
+    if core.startswith("(") and (opened > closed or (opened == 1 and core.endswith(")"))):
+        core = core[1:]
+    if core.endswith(")") and core.count(")") > core.count("("):
+        core = core[:-1]
+    before, _, after = word.partition(core or word)
+    return f"{before}{_code(core or word, cell)}{after}"
+
+
+def _code(text: str, cell: bool) -> str:
+    if cell and "|" in text:
+        return f"<code>{''.join(one if one.isalnum() else f'&#{ord(one)};' for one in text)}</code>"
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{text}{space}{fence}"
 
 
 def block(text: str) -> str:
@@ -70,7 +102,8 @@ def _rows(report: Report) -> list[str]:
     lines = ["| profile | kernel | verdict | exit | seconds | why |", "|---|---|---|---|--:|---|"]
     for row in report.rows:
         seconds = f"{row.seconds:.2f}{' (cached)' if row.cached else ''}"
-        cells = [escape(row.title), escape(row.release), _word(row), row.ending, seconds, escape(row.reason[:300])]
+        texts = [escape(text, cell=True) for text in (row.title, row.release, row.reason[:300])]
+        cells = [texts[0], texts[1], _word(row), row.ending, seconds, texts[2]]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -79,13 +112,13 @@ def _grid(report: Report) -> list[str]:
     """A row a kernel, a column a check."""
     checks = report.checks
     lines = [
-        f"| profile | kernel | {' | '.join(escape(name) for name in checks)} |",
+        f"| profile | kernel | {' | '.join(escape(name, cell=True) for name in checks)} |",
         "|---|---|" + "---|" * len(checks),
     ]
     for profile, cells in report.by_profile().items():
         first = next(iter(cells.values()))
-        title = escape(profile if first.required else f"{profile} (optional)")
-        release = escape(next((row.release for row in cells.values() if row.release), ""))
+        title = escape(profile if first.required else f"{profile} (optional)", cell=True)
+        release = escape(next((row.release for row in cells.values() if row.release), ""), cell=True)
         words = [_word(cells[check]) if check in cells else "" for check in checks]
         lines.append(f"| {' | '.join([title, release, *words])} |")
     return lines
@@ -93,14 +126,13 @@ def _grid(report: Report) -> list[str]:
 
 def _details(row: Row) -> str:
     what = row.classification or ("" if row.status is Status.PASS else row.label)
-    heading = f"<summary>{_word(row)} {escape(row.name)}{': ' if what else ''}{escape(what)}</summary>"
+    # In a line of HTML nothing is Markdown.
+    heading = f"<summary>{_word(row)} {html.escape(row.name)}{': ' if what else ''}{html.escape(what)}</summary>"
     lines = ["<details>", heading, *(["", escape(row.reason)] if row.reason else [])]
     if points := [*(f"hint: {hint}" for hint in row.hints), *(note for note in row.notes if "\n" not in note)]:
         lines += ["", *(f"- {escape(point)}" for point in points)]
     if row.splat:
         lines += ["", "what the kernel said:", "", block(row.splat)]
-    tails = (("stderr", row.tails["stderr"]), ("the kernel log", row.kernel_log))
-    for what, text in tails if row.status is not Status.PASS else ():
-        if text:
-            lines += ["", f"last lines of {what}:", "", block(last_lines(text, _TAIL_LINES))]
+    for what, text in row.last_words if row.status is not Status.PASS else ():
+        lines += ["", f"last lines of {what}:", "", block(last_lines(text, _TAIL_LINES))]
     return "\n".join([*lines, "", "</details>"])

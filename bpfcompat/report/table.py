@@ -6,7 +6,7 @@ import datetime
 import os
 from pathlib import Path
 
-from bpfcompat.model import Classification, Status, Target
+from bpfcompat.model import Status, Target
 from bpfcompat.report import gate
 from bpfcompat.report.text import age, last_lines, plain, short
 from bpfcompat.report.view import Report, Row
@@ -122,11 +122,6 @@ def _splat(row: Row, indent: str) -> list[str]:
     return [f"{indent}{plain(text)}" for text in (*lines[:_SPLAT_LINES], *more)]
 
 
-def _kernel_log(row: Row) -> str:
-    """Return what the kernel said, if the command's own end does not tell enough."""
-    return "" if row.exit_code is not None else row.kernel_log
-
-
 def _details(row: Row) -> str:
     lines = []
     if row.check or "\n" in row.reason or len(row.reason) > 100:
@@ -135,9 +130,6 @@ def _details(row: Row) -> str:
     lines += [f"  note: {note}" for note in row.notes if "\n" not in note]
     if row.splat:
         lines += ["  the kernel said:", *_splat(row, "    ")]
-    # What a command that never ended said last is all that it tells, wherever it said it.
-    stdout = row.tails["stdout"] if row.classification == Classification.COMMAND_TIMEOUT.value else ""
-    for what, text in (("stdout", stdout), ("stderr", row.tails["stderr"]), ("the kernel log", _kernel_log(row))):
-        if tail := last_lines(text, _TAIL_LINES).splitlines():
-            lines += [f"  last lines of {what}:", *(f"    {text}" for text in tail)]
+    for what, text in row.last_words:
+        lines += [f"  last lines of {what}:", *(f"    {one}" for one in last_lines(text, _TAIL_LINES).splitlines())]
     return "".join(f"{plain(text)}\n" for text in lines)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from bpfcompat.model import Status
 from bpfcompat.report import gate
+
+_CHATTER = re.compile(r"(?:\[[ \d.]+\] )?(?:tsc|clocksource|sched_clock|hrtimer|random|rtc_cmos \S+|input|rcu): ")
+"""What a kernel says about its own boot, which may still go on when the command runs."""
 
 STREAMS = ("stderr", "stdout", "console")
 """A row's logs, in the order in which people ask for them."""
@@ -80,8 +84,19 @@ class Row:
 
     @property
     def kernel_log(self) -> str:
-        """What the kernel said, unless libbpf's own log tells all: an object's failure."""
-        return "" if self.stage in {"load", "attach", "functional"} else self.tails["console"]
+        """What the kernel said that may be about this run; nothing where libbpf's own log tells all: of an object's failure."""
+        if self.stage in {"load", "attach", "functional"}:
+            return ""
+        if self.stage == "infra":
+            return self.tails["console"]
+        return "\n".join(line for line in self.tails["console"].splitlines() if not _CHATTER.match(line))
+
+    @property
+    def last_words(self) -> list[tuple[str, str]]:
+        """What the streams tell about a failure, by their names: stdout where stderr tells nothing, or nobody came to an end."""
+        silent = not self.tails["stderr"].strip() or self.exit_code is None
+        told = [("stdout", self.tails["stdout"] if silent else ""), ("stderr", self.tails["stderr"])]
+        return [(name, text) for name, text in (*told, ("the kernel log", self.kernel_log)) if text.strip()]
 
     @property
     def ending(self) -> str:
