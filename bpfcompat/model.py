@@ -382,6 +382,8 @@ class Outcome:
     stderr: Stream = Stream()
     kernel_log: str = ""
     """The last of what the kernel said since the command began, or of its whole boot if it never did."""
+    asked: dict[str, Any] | None = None
+    """What the loader's own objects ask of the kernel, where a refusal does not tell it (verdict/asked.py)."""
     mismatches: tuple[str, ...] = ()
     """Sentences about the expectation's patterns that did not hold."""
     findings: dict[str, Any] | None = None

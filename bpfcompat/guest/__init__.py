@@ -14,6 +14,7 @@ __all__ = [
     "STREAM_KEPT",
     "VALIDATOR",
     "Kit",
+    "embedded",
     "image", "initramfs",
     "kit",
     "payload",

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 
 from bpfcompat import architecture
 from bpfcompat.model import Features, Record, Status
-from bpfcompat.verdict import bpf, findings, loaders
+from bpfcompat.verdict import asked, bpf, findings, loaders
 from bpfcompat.verdict.loaders import functions_not_found
 
 __all__ = ["functions_not_found", "needs_features", "of"]
 
 _AT_MOST = 6
 """Names in one sentence: the oldest first, because what is not there at all is told by its release."""
+_TOLD_BETTER = (loaders.CALLBACK_REFUSED, loaders.NOT_ATTACHED)
+"""Refusals of which the loader's objects can tell what they are about."""
 _NOT_FOUND = r"line \d+: ([^:\n]+): command not found"
 _SYSTEM_CALL = r"\b__[a-z0-9]+_sys_\w+"
 _NO_SPACE = r"No space left on device"
@@ -38,9 +40,12 @@ def of(record: Record, features: Features | None = None) -> tuple[str, ...]:
     if record.outcome.findings is not None:
         # The validator looked at the kernel itself, and what it found stands in the reason: no words are guessed at.
         return tuple(dict.fromkeys(findings.hints(record.outcome.findings)))
-    found = [*_helpers(stderr)]
+    found = [*_helpers(stderr), *asked.hints(record.outcome.asked, stderr, features)]
+    named = bool(found)
     for text, rules in ((stderr, loaders.ALL), (record.outcome.kernel_log, _KERNEL_LOG)):
         for pattern, sentence in rules:
+            if named and pattern in _TOLD_BETTER:
+                continue
             if match := re.search(pattern, text, re.MULTILINE):
                 found.append(sentence.format(*(part for part in match.groups() if part is not None)))
     guest = list(_of_the_guest(record))
@@ -122,14 +127,12 @@ def _helpers(stderr: str) -> list[str]:
 
 def _lacking(stderr: str, features: Features) -> Iterator[str]:
     """Yield what a kernel does not offer of what its refusal may be about."""
-    for pattern, table, has, what in (
-        (loaders.MAP_REFUSED, bpf.MAP_TYPES, features.map_types, "has no maps of the types"),
-        (loaders.NOT_ATTACHED, bpf.ATTACH_TYPES, features.attach_types, "does not know these ways to attach:"),
-    ):
-        missing = [bpf.named(table, number, "type") for number in sorted(table) if number not in has]
-        if missing and re.search(pattern, stderr):
-            more = f" and {len(missing) - _AT_MOST} newer ones" if len(missing) > _AT_MOST else ""
-            yield f"This kernel {what} {', '.join(missing[:_AT_MOST])}{more}."
+    missing = [
+        bpf.named(bpf.MAP_TYPES, number, "type") for number in sorted(bpf.MAP_TYPES) if number not in features.map_types
+    ]
+    if missing and re.search(loaders.MAP_REFUSED, stderr):
+        more = f" and {len(missing) - _AT_MOST} newer ones" if len(missing) > _AT_MOST else ""
+        yield f"This kernel has no maps of the types {', '.join(missing[:_AT_MOST])}{more}."
     if re.search(loaders.MEMLOCK, stderr):
         yield (
             "This kernel charges BPF memory to RLIMIT_MEMLOCK (until Linux 5.11), which `limits: distribution` or the loader may have"

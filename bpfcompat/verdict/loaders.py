@@ -14,6 +14,7 @@ MAP_REFUSED = (
     r"failed to create map `([^`\n]+)` with code -?\d+(?:(?!\(os error )[\s\S]){0,200}\(os error (?:22|95|524)\)"
 )
 MEMLOCK = r"RLIMIT_MEMLOCK|MEMLOCK.*Operation not permitted|operation not permitted \(MEMLOCK may be too low"
+CALLBACK_REFUSED = r"number of funcs in func_info doesn't match number of subprogs"
 NOT_ATTACHED = r"prog '([^'\n]+)': failed to attach: (?:Operation not supported|-EOPNOTSUPP|Invalid argument|-EINVAL)"
 OUT_OF_MEMORY = (
     r"map '([^'\n]+)': failed to create(?: map)?: (?:Cannot allocate memory|-ENOMEM)|"
@@ -80,9 +81,8 @@ VERIFIER = (
         "On this kernel programs of this type may not call {0}.",
     ),
     (
-        r"number of funcs in func_info doesn't match number of subprogs",
-        "The program hands a function of its own to a helper (bpf_loop, bpf_for_each_map_elem, a timer), which Linux knows"
-        " since 5.13.",
+        CALLBACK_REFUSED,
+        "The program hands a function of its own to a helper, which Linux knows since 5.13, and of some helpers only later.",
     ),
     (
         r"BPF program is too large\. Processed \d+ insn|The sequence of \d+ jumps is too complex",
@@ -130,8 +130,7 @@ LIBBPF = (
     ),
     (
         NOT_ATTACHED,
-        "This kernel cannot attach the program {0} as asked: it is older than that way to attach, or was built without it"
-        " (kprobe.multi: Linux 5.18 and CONFIG_FPROBE).",
+        "This kernel cannot attach the program {0} as asked: it is older than that way to attach, or was built without it.",
     ),
     (r"failed to open system Kconfig", _NO_CONFIGURATION.format("libbpf")),
     (r"extern '((?:CONFIG|LINUX)_\w+)' \(strong\): not resolved", _NOT_SET),

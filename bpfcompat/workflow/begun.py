@@ -49,7 +49,8 @@ class Begun:
         if kernel and (note := needs.without_modules(kernel)):
             outcome = replace(outcome, notes=(*outcome.notes, note))
         if kernel:
-            outcome = _explained(outcome, kernel, architecture.of(profile.arch))
+            guest = architecture.of(profile.arch)
+            outcome = _with_asked(_explained(outcome, kernel, guest), self.job, kernel, guest)
         return Record(
             job=self.job.name,
             key=jobs.key(self.parts) if self.parts else "",
@@ -84,6 +85,23 @@ def _explained(outcome: Outcome, kernel: Kernel, guest: Architecture) -> Outcome
         f"{name} is a function of the kernel's module {place['module']}" for name, place in told["modules"].items()
     ]
     return replace(outcome, notes=(*outcome.notes, *notes))
+
+
+def _with_asked(outcome: Outcome, job: Job, kernel: Kernel, guest: Architecture) -> Outcome:
+    """Return an outcome with what the loader's own objects ask of the kernel, where it was refused without a name."""
+    if job.check.validation or outcome.wait_status == 0 or not verdict.asked.needed(outcome.stderr.tail):
+        return outcome
+    from bpfcompat.guest import embedded
+    from bpfcompat.kernels import knowledge
+
+    options = knowledge.of(kernel, (), guest).get("options", {})
+    found: dict[str, Any] = {"sections": {}, "helpers": [], "options": options}
+    for path in (job.check.binary, job.check.artifact, *job.check.files):
+        if path and path.is_file():
+            one = embedded.asked(path)
+            found["sections"] |= one["sections"]
+            found["helpers"] = sorted({*found["helpers"], *one["helpers"]})
+    return replace(outcome, asked=found)
 
 
 def _described(kernel: Kernel) -> dict[str, str]:

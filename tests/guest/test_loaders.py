@@ -62,7 +62,7 @@ def objects(tmp_path_factory):
 
 CASES = {
     # object: the kernel, what the loader's last word needs, and what each loader's hint says of it; None: it passes
-    "loop": (OLD, "syscalls/sys_enter_getpgid", dict.fromkeys(("c", "go", "rust"), "since 5.13")),
+    "loop": (OLD, "syscalls/sys_enter_getpgid", dict.fromkeys(("c", "go", "rust"), "upstream has bpf_loop since Linux 5.17")),
     "arena": (MIDDLE, "", dict.fromkeys(("c", "go", "rust"), "arena (Linux 6.9)")),
     "core_absent": (NEW, "syscalls/sys_enter_getpgid", dict.fromkeys(("c", "go", "rust"), "bpf_core_field_exists()")),
     "module_fentry": (NEW, "br_forward", dict.fromkeys(("c", "go", "rust"), "br_forward")),

@@ -89,23 +89,50 @@ def test_a_hint_is_told_once():
     assert len(hinted("invalid func unknown#181\n" * 20)) == 1
 
 
-def test_what_the_kernel_does_not_offer_is_named_beside_what_it_refused():
+def made_with(stderr, features=None, **asked):
+    record = target("a", FAIL, stderr=stderr).record
+    told = {"sections": {}, "helpers": [], "options": {}, **asked}
+    return hints.of(replace(record, outcome=replace(record.outcome, stderr=Stream(tail=stderr), asked=told)), features)
+
+
+CALLBACK = "number of funcs in func_info doesn't match number of subprogs"
+REFUSED = "libbpf: prog 'k': failed to attach: -EOPNOTSUPP"
+
+
+def test_a_hint_names_the_one_thing_that_was_asked_for():
     every = {name: frozenset(table) for name, table in (
         ("map_types", bpf.MAP_TYPES), ("program_types", bpf.PROGRAM_TYPES), ("attach_types", bpf.ATTACH_TYPES), ("helpers", bpf.HELPERS),
     )}  # fmt: skip
-    old = Features(
-        **{**every, "map_types": every["map_types"] - {30, 33}, "attach_types": frozenset()}, charges_memlock=True
+    new = Features(**every, charges_memlock=False)
+    old = replace(new, attach_types=frozenset())
+    assert made_with(CALLBACK, helpers=[14, 131, 181]) == (
+        "The program calls bpf_loop with a function of its own; upstream has bpf_loop since Linux 5.17.",
     )
+    (hint,) = made_with(CALLBACK)
+    assert "bpf_" not in hint
+    multi = {"sections": {"k": "?kprobe.multi/do_nanosleep", "t": "tcx/ingress"}}
+    (hint,) = made_with(REFUSED, old, **multi)
+    assert hint.startswith(
+        "The program k is attached by kprobe.multi, which this kernel does not know; upstream has it since Linux 5.18"
+    )
+    (hint,) = made_with(REFUSED, new, **multi, options={"CONFIG_FPROBE": "n"})
+    assert "needs CONFIG_FPROBE" in hint
+    for features, asked in ((new, multi), (old, {}), (old, {"sections": {"k": "kprobe/x"}})):
+        (hint,) = made_with(REFUSED, features, **asked)
+        assert hint == (
+            "This kernel cannot attach the program k as asked: it is older than that way to attach, or was built without it."
+        )
+
+
+def test_map_types_are_named_beside_a_map_that_was_refused():
+    every = {name: frozenset() for name in ("map_types", "program_types", "attach_types", "helpers")}
     refused = "libbpf: map 'm': failed to create: Invalid argument(-22)"
     record = target("a", FAIL, stderr=refused).record
     record = replace(record, outcome=replace(record.outcome, stderr=Stream(tail=refused)))
-    assert "This kernel has no maps of the types bloom_filter (Linux 5.16), arena (Linux 6.9)." in hints.of(record, old)
-    attached = "libbpf: prog 'p': failed to attach: Invalid argument"
-    record = replace(record, outcome=replace(record.outcome, stderr=Stream(tail=attached)))
-    (hint,) = (hint for hint in hints.of(record, old) if "ways to attach" in hint)
-    assert hint.startswith("This kernel does not know these ways to attach: fentry (Linux 5.5), ")
-    assert hint.endswith(f" and {len(bpf.ATTACH_TYPES) - 6} newer ones.")
-    assert not any("This kernel has no maps" in hint for hint in hints.of(record, old))
+    every["map_types"] = frozenset(bpf.MAP_TYPES) - {30, 33}
+    refuses, types = hints.of(record, Features(**every, charges_memlock=True))
+    assert refuses.startswith("The kernel refuses to make the map m")
+    assert types == "This kernel has no maps of the types bloom_filter (Linux 5.16), arena (Linux 6.9)."
 
 
 PRINTED = json.loads((Path(__file__).parent / "printed.json").read_text())
