@@ -64,6 +64,12 @@ class OutcomeKind(str, Enum):
     NO_VERDICT = "no_verdict"
 
 
+COLLECTED = "collected"
+"""The folder beside the logs that holds what came out of a guest."""
+COLLECT_LIMIT_MIB = 64
+"""So much comes out of one job, unless the project says otherwise."""
+
+
 @dataclass(frozen=True)
 class Expectation:
     """What a command must do to pass: its exit code, and regular expressions over its streams."""
@@ -174,6 +180,10 @@ class Check:
     """Of the guests, by name; empty means this machine's. Set when a job is planned."""
     by_arch: tuple[tuple[str, str, Path], ...] = ()
     """`binary` or `artifact`, architecture, file: what takes the place of either field in guests of that architecture."""
+    collect: tuple[str, ...] = ()
+    """Patterns below the working directory: what they name comes out of the guest, however the command ends."""
+    collect_limit: int = COLLECT_LIMIT_MIB
+    """MiB of all that together."""
     required_profiles: tuple[str, ...] = ()
     """Ids of the profiles whose failure counts for this check; none means those that the matrix says."""
 
@@ -311,6 +321,16 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Collected:
+    """A file that came out of the guest."""
+
+    path: str
+    """Below the working directory there, and below COLLECTED beside the logs."""
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class Observed:
     """What the guest said about itself (uname)."""
 
@@ -386,6 +406,8 @@ class Outcome:
     """What the loader's own objects ask of the kernel, where a refusal does not tell it (verdict/asked.py)."""
     mismatches: tuple[str, ...] = ()
     """Sentences about the expectation's patterns that did not hold."""
+    collected: tuple[Collected, ...] = ()
+    """In the order of their paths."""
     findings: dict[str, Any] | None = None
     """What the validator found, as it says it (guest/validator/)."""
     notes: tuple[str, ...] = ()

@@ -5,15 +5,17 @@ In come a check's files, and the kit that is the same on every host; out come an
 """
 
 from bpfcompat.guest.kit import Kit
-from bpfcompat.guest.protocol import JOB_WINDOW, LAYOUT, PROTOCOL, STREAM_KEPT, VALIDATOR
+from bpfcompat.guest.protocol import JOB_WINDOW, LAYOUT, OUTBOX_MIB, PROTOCOL, STREAM_KEPT, VALIDATOR
 
 __all__ = [
     "JOB_WINDOW",
     "LAYOUT",
+    "OUTBOX_MIB",
     "PROTOCOL",
     "STREAM_KEPT",
     "VALIDATOR",
     "Kit",
+    "collect",
     "embedded",
     "image", "initramfs",
     "kit",

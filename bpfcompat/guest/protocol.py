@@ -5,6 +5,8 @@ JOB_WINDOW = 2048
 """Bytes of a job that the guest takes at once."""
 STREAM_KEPT = 256 * 1024
 """Bytes that the guest keeps of the beginning, and of the end, of each of the command's streams."""
+OUTBOX_MIB = 1024
+"""Virtual size of the disk that carries things out, sparse on the host. It is part of what a guest is saved with."""
 VALIDATOR = "/bpfcompat/payload/validator/validator"
 """Where the validator is in the guest of a check that needs it."""
 LAYOUT = 1

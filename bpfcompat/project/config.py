@@ -9,7 +9,8 @@ from typing import Any
 
 from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, did_you_mean
-from bpfcompat.model import Check, Expectation, Matrix, Project, Ready
+from bpfcompat.guest import collect
+from bpfcompat.model import COLLECT_LIMIT_MIB, Check, Expectation, Matrix, Project, Ready
 from bpfcompat.project import brought, document, manifest, matrix, schema
 from bpfcompat.project.document import Document, Location
 from bpfcompat.validation import Validation
@@ -28,7 +29,9 @@ _PROJECT_KEYS = (
     "store",
 )
 """What is the whole project's, not one check's."""
-_DEFAULTS = ("binary", "bundle_libs", "artifact", "files", "env", "expect", "ready", "while_ready", "timeout")
+_DEFAULTS = (
+    "binary", "bundle_libs", "artifact", "files", "env", "expect", "ready", "while_ready", "timeout", "collect", "collect_limit",
+)  # fmt: skip
 """What can be said once for all checks."""
 _BY_NAME = ("env", "expect")
 _OF_A_COMMAND = ("binary", "bundle_libs", "expect", "ready", "while_ready")
@@ -224,6 +227,8 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         expect=Expectation(**{**expect, **({"exit": row["ready"].get("exit", 0)} if "ready" in row else {})}),
         ready=_ready(read, row, location),
         timeout=matrix.seconds(row.get("timeout", 60)),
+        collect=_collect(read, row, location),
+        collect_limit=_collect_limit(read, row, location),
         validation=validation,
         guest_modules=_modules(read.value, row if location else {}),
         required_profiles=required,
@@ -268,6 +273,24 @@ def _refuse_bad_pattern(pattern: str, read: Document, location: Location, *key: 
             f"{_where(read, location, *key)}: {'.'.join(key)} is not a regular expression: {error}.",
             "escape it, or quote it with '...'",
         ) from error
+
+
+def _collect(read: Document, row: dict[str, Any], location: Location) -> tuple[str, ...]:
+    try:
+        return tuple(dict.fromkeys(collect.pattern(text, "collect") for text in row.get("collect", ())))
+    except BpfcompatError as error:
+        raise BpfcompatError(f"{_where(read, location, 'collect')}: {error.message}", error.hint) from error
+
+
+def _collect_limit(read: Document, row: dict[str, Any], location: Location) -> int:
+    if "collect_limit" not in row:
+        return COLLECT_LIMIT_MIB
+    try:
+        if "collect" not in row:
+            raise BpfcompatError("`collect_limit` is for what `collect` names, and there is no `collect`.", "add it")
+        return collect.limit(matrix.megabytes(row["collect_limit"]), "collect_limit")
+    except BpfcompatError as error:
+        raise BpfcompatError(f"{_where(read, location, 'collect_limit')}: {error.message}", error.hint) from error
 
 
 def _modules(project: dict[str, Any], row: dict[str, Any]) -> tuple[str, ...]:

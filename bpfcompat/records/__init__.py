@@ -8,4 +8,4 @@ from bpfcompat.records.newest import Newest
 from bpfcompat.records.scratch import scratch
 from bpfcompat.records.store import VerdictStore
 
-__all__ = ["Newest", "VerdictStore", "history", "manifests", "scratch", "shared"]
+__all__ = ["Newest", "VerdictStore", "collected", "history", "manifests", "scratch", "shared"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from bpfcompat.model import (
     Classification,
+    Collected,
     Counted,
     Observed,
     Outcome,
@@ -54,6 +55,7 @@ def record(value: dict[str, Any]) -> Record:
                     "stderr": Stream(**outcome["stderr"]),
                     "mismatches": tuple(outcome["mismatches"]),
                     "notes": tuple(outcome["notes"]),
+                    "collected": tuple(Collected(**one) for one in outcome.get("collected", ())),
                 }
             ),
         }

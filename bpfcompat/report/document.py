@@ -8,7 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from bpfcompat import architecture
-from bpfcompat.model import VERSION, Outcome, OutcomeKind, Readiness, Ready, Record, Run, Shipped, Stream, Target
+from bpfcompat.model import (
+    COLLECTED,
+    VERSION,
+    Outcome,
+    OutcomeKind,
+    Readiness,
+    Ready,
+    Record,
+    Run,
+    Shipped,
+    Stream,
+    Target,
+)
 from bpfcompat.report import artifact, gate, identity
 from bpfcompat.system import digest
 from bpfcompat.verdict import hints, readiness, taint
@@ -196,8 +208,10 @@ def _stream(name: str, stream: Stream) -> dict[str, Any]:
     return {f"{name}_tail": stream.tail, f"{name}_bytes": stream.total, f"{name}_truncated": stream.truncated}
 
 
-def _evidence(record: Record, workdir: Path) -> dict[str, str]:
+def _evidence(record: Record, workdir: Path) -> dict[str, Any]:
     if record.evidence is None:
         return {}
     folder = workdir / record.evidence
-    return {f"{name}_log": str(folder / f"{name}.log") for name in ("console", "stdout", "stderr")}
+    logs: dict[str, Any] = {f"{name}_log": str(folder / f"{name}.log") for name in ("console", "stdout", "stderr")}
+    files = [{**asdict(one), "file": str(folder / COLLECTED / one.path)} for one in record.outcome.collected]
+    return {**logs, **({"collected": files} if files else {})}

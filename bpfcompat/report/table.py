@@ -12,6 +12,7 @@ from bpfcompat.report.text import age, last_lines, plain, short
 from bpfcompat.report.view import Report, Row
 
 _TAIL_LINES = 10
+_COLLECTED_AT_MOST = 5
 _NOTES_AT_MOST = 10
 _SPLAT_LINES = 12
 _COLOURS = {"pass": "32", "fail": "31", "infra_error": "33", "xfail": "33", "xpass": "33"}
@@ -101,7 +102,15 @@ def _evidence(rows: list[Row]) -> str:
     if not folders:
         return ""
     more = f" (and {len(folders) - 1} more, see report.json)" if len(folders) > 1 else ""
-    return f"  evidence: {folders[0]}{more}\n"
+    return f"  evidence: {folders[0]}{more}\n{_collected(rows)}"
+
+
+def _collected(rows: list[Row]) -> str:
+    """Return where the files are that came out of the first of the rows that has any."""
+    files = next(([*row.collected.values()] for row in rows if row.collected), [])
+    lines = [f"  collected: {plain(os.path.relpath(path))}\n" for path in files[:_COLLECTED_AT_MOST]]
+    more = len(files) - len(lines)
+    return "".join([*lines, *([f"  collected: {more} more, see report.json\n"] if more else [])])
 
 
 def _notes(report: Report) -> list[str]:

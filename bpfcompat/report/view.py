@@ -67,6 +67,8 @@ class Row:
     """Paths by the same names; empty if nothing booted."""
     splat: str
     """What the kernel said about what tainted it; empty if nothing did."""
+    collected: dict[str, str]
+    """Where files that came out of the guest are, by their paths there."""
     qemu_command: str
     key: str
     programs: tuple[Program, ...]
@@ -212,6 +214,7 @@ def _row(target: dict[str, Any]) -> Row:
         },
         logs={name: target[f"{name}_log"] for name in STREAMS if f"{name}_log" in target},
         splat=target.get("kernel_taint", {}).get("splat", ""),
+        collected={one["path"]: one["file"] for one in target.get("collected", ())},
         qemu_command=target["qemu_command"],
         key=target["key"],
         programs=tuple(_program(one) for one in target.get("programs", ())),

@@ -44,7 +44,7 @@ def identity(machine: qemu.Machine, contents: dict[str, str]) -> str:
     memory = qemu.Memory(Path("ram"), saving=True)
     return digest.of_json({
         "format": FORMAT, "protocol": PROTOCOL, "contents": contents, "disk": payload.SIZE_MIB,
-        "arguments": qemu.argv(neutral, range(len(qemu.SERIAL_PORTS)), 4, Path("payload"), memory),
+        "arguments": qemu.argv(neutral, range(len(qemu.SERIAL_PORTS)), 4, Path("payload"), memory, 5),
         "qemu": [host.qemu_version(machine.board.program), host.stamp(Path(machine.binary))],
         "processor": host.processor() if machine.accelerator == "kvm" else None,
     })  # fmt: skip

@@ -14,6 +14,7 @@ from bpfcompat.model import Classification
 from bpfcompat.system import processes
 from bpfcompat.vm import qemu
 from bpfcompat.vm.console import Control, Live, Streams
+from bpfcompat.vm.outbox import Outbox
 from bpfcompat.vm.qmp import Monitor
 
 ALIVE_SECONDS = 2.0
@@ -40,16 +41,24 @@ class Emulator:
         pairs = [socket.socketpair() for _ in range(len(qemu.SERIAL_PORTS) + 1)]
         ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         self._sockets = ours
+        self.outbox: Outbox | None = None
         try:
+            self.outbox = Outbox(folder) if machine.has_disks else None
+            outbox = self.outbox.fileno() if self.outbox else None
             for name, content in (("console", console), ("stdout", b""), ("stderr", b"")):
                 (folder / f"{name}.log").write_bytes(content)
             ends = [end.fileno() for end in theirs]
-            self._arguments = qemu.argv(machine, ends[:-1], ends[-1], disk, memory)
+            self._arguments = qemu.argv(machine, ends[:-1], ends[-1], disk, memory, outbox)
             with (folder / "qemu.log").open("wb") as log:
-                self._process = processes.start(self._arguments, pass_fds=ends, stdout=log, stderr=log, confined=True)
+                inherited = ends if outbox is None else [*ends, outbox]
+                self._process = processes.start(
+                    self._arguments, pass_fds=inherited, stdout=log, stderr=log, confined=True
+                )
         except (BpfcompatError, OSError) as error:
             for end in ours:
                 end.close()
+            if self.outbox:
+                self.outbox.close()
             raise NoVerdict(Classification.HOST_FAILURE, f"QEMU cannot be started: {error}") from error
         finally:
             for end in theirs:
@@ -108,3 +117,5 @@ class Emulator:
             self._monitor.close()
         for end in self._sockets:
             end.close()
+        if self.outbox:
+            self.outbox.close()

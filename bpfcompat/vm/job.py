@@ -58,6 +58,9 @@ def of_check(check: Check, payload: Payload) -> list[tuple[str, str]]:
     if check.limits == "distribution":
         parts.append(("limits", "distribution"))
     parts += _of_ready(check.ready) if check.ready else []
+    if check.collect:
+        parts += [("collect", pattern) for pattern in check.collect]
+        parts.append(("collect-limit", str(check.collect_limit << 20)))
     parts += [("module", name) for name in check.guest_modules]
     if not payload.empty:
         parts.append(("payload", "yes"))

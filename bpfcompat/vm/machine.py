@@ -62,6 +62,7 @@ class Guest:
         self._emulator = Emulator(machine, disk, folder, memory, console)
         self._pulse = Pulse(self._emulator, self.nonce)
         self._streams = self._emulator.read_streams(self._pulse.check, live)
+        self._collects = False
         self.console_before = 0
         """Bytes of console.log that were there when the command began."""
 
@@ -124,6 +125,7 @@ class Guest:
         """
         blob = job.blob(parts)
         self._command = Command(self._emulator, self._streams, self._pulse, self.nonce, ready)
+        self._collects = any(name == "collect" for name, _ in parts)
         try:
             self._emulator.control.send(
                 f"JOB {self.nonce} {len(blob)} {zlib.crc32(blob):08x}\n".encode() + blob[:JOB_WINDOW]
@@ -184,7 +186,7 @@ class Guest:
         most: seconds for all of it, where it has several limits.
         """
         try:
-            return self._command.finish(seconds, most)
+            return self._command.finish(seconds, most, collects=self._collects)
         finally:
             if self._command.typed:
                 self._command.typed.stop()

@@ -53,7 +53,12 @@ class Memory:
 
 
 def argv(
-    machine: Machine, sockets: Sequence[int], monitor: int, payload: Path, memory: Memory | None = None
+    machine: Machine,
+    sockets: Sequence[int],
+    monitor: int,
+    payload: Path,
+    memory: Memory | None = None,
+    outbox: int | None = None,
 ) -> list[str]:
     """Return QEMU's argument list.
 
@@ -61,6 +66,7 @@ def argv(
     monitor: the same for QMP.
     payload: the read-only disk image.
     memory: for a machine that is saved, or restored; it then waits for its state.
+    outbox: a file descriptor of the disk that the guest may write to; None for a guest without disks.
     """
     options = [
         machine.binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
@@ -79,6 +85,12 @@ def argv(
     if machine.gdb:
         debugger = f"socket,id=gdb,path={_value(machine.gdb)},server=on,wait=off"
         options += ["-chardev", debugger, "-gdb", "chardev:gdb", "-S"]
+    if outbox is not None:
+        # A guest that is told of a full disk of the host's sends less; a paused one would seem to hang.
+        # By its path, because QEMU opens it first to read, then to write.
+        drive = f"if=none,id=outbox,format=raw,cache=unsafe,werror=report,file=/proc/self/fd/{outbox}"
+        options += ["-drive", drive]
+        options += ["-device", "virtio-blk-pci,drive=outbox,serial=outbox"]
     return options + (_memory(machine, memory) if memory else [])
 
 

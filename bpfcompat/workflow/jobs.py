@@ -75,6 +75,7 @@ def key_parts(
         "payload": payload.digest,
         "binary": payload.binary.path if payload.binary else None,
         "artifact": payload.artifact.path if payload.artifact else None,
+        "collected": [*job.check.collect, job.check.collect_limit] if job.check.collect else [],
         "expectation": asdict(job.check.expect),
         "ready": _ready(job.check),
         "validation": _as_json(asdict(job.check.validation)) if job.check.validation else None,

@@ -10,7 +10,7 @@ from typing import Any
 
 from bpfcompat import verdict
 from bpfcompat.model import Job, Record, Status
-from bpfcompat.records import Newest, VerdictStore
+from bpfcompat.records import Newest, VerdictStore, collected
 from bpfcompat.system import processes
 from bpfcompat.workflow import jobs
 
@@ -45,6 +45,8 @@ class Known:
             now = parts()
             record = self._found(jobs.key(now)) if now else None
             if record is None or (record.imported_from and not self._trust_imported):
+                return None
+            if not collected.are_there(self._store.workdir, record):
                 return None
             self._stored[job.name, payload] = replace(record, job=job.name, cached=True)
         return self._stored[job.name, payload]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bpfcompat import verdict
 from bpfcompat.errors import NoVerdict
-from bpfcompat.model import Check, Classification, Outcome, OutcomeKind, Payload, Status
+from bpfcompat.model import COLLECTED, Check, Classification, Outcome, OutcomeKind, Payload, Status
 from bpfcompat.system import processes
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
@@ -134,8 +134,8 @@ def _again(request: Request, name: str) -> Result:
 
 def _set_aside(request: Request, name: str) -> None:
     aside = _subfolder(request, name)
-    for log in request.folder.glob("*.log"):
-        log.replace(aside / log.name)
+    for left in [*request.folder.glob("*.log"), *request.folder.glob(COLLECTED)]:
+        left.replace(aside / left.name)
 
 
 def _confirmed(first: Result, second: Result) -> Result:

@@ -21,17 +21,18 @@ from typing import IO
 
 from bpfcompat import verdict
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Expectation, Record, Verdict
+from bpfcompat.model import COLLECTED, Expectation, Record, Verdict
 from bpfcompat.project import manifest
-from bpfcompat.records import VerdictStore
-from bpfcompat.system import atomic, destination
+from bpfcompat.records import VerdictStore, collected
+from bpfcompat.system import atomic, destination, digest
 from bpfcompat.workflow import jobs
 
 _ABOUT = "bpfcompat-verdicts.json"
 _FORMAT = 1
 _VERDICT = re.compile(r"verdicts/([0-9a-f]{64})\.json")
 _LOG = re.compile(r"evidence/[0-9a-f]{16}/[A-Za-z0-9-]{1,64}/(?:[a-z0-9-]{1,32}/)?[a-z]{1,16}\.log")
-_MEMBER_BYTES_AT_MOST = 16 << 20
+_COLLECTED = re.compile(rf"evidence/[0-9a-f]{{16}}/[A-Za-z0-9-]{{1,64}}/{COLLECTED}/(.+)", re.DOTALL)
+_MEMBER_BYTES_AT_MOST = 1 << 30
 _BYTES_AT_MOST = 4 << 30
 _PADDING_AT_MOST = 1 << 20
 _DAMAGED = (
@@ -55,7 +56,7 @@ def export(store: VerdictStore, target: Path, sender: str) -> int:
 
     sender: whose they are, for those that were found out here.
     """
-    records = list(store.records())
+    records = [record for record in store.records() if collected.are_there(store.workdir, record)]
     with destination.written(target) as file:
         _write(file, store, records, sender)
     return len(records)
@@ -76,6 +77,9 @@ def _write(file: IO[bytes], store: VerdictStore, records: list[Record], sender: 
             _add(archive, f"verdicts/{record.key}.json", store.path(record.key).read_bytes())
             for log in sorted((store.workdir / _place(record)).rglob("*.log")):
                 _add(archive, str(log.relative_to(store.workdir)), log.read_bytes())
+            for one in record.outcome.collected:
+                name = f"{_place(record)}/{COLLECTED}/{one.path}"
+                _add(archive, name, (store.workdir / name).read_bytes())
 
 
 def _place(record: Record) -> str:
@@ -148,7 +152,9 @@ def _received(file: IO[bytes], folder: Path) -> tuple[list[Record], str]:
         for name, data in members:
             if found := _VERDICT.fullmatch(name):
                 atomic.write(incoming.path(found[1]), data)
-            elif _LOG.fullmatch(name):
+            elif _LOG.fullmatch(name) or (
+                (file_of := _COLLECTED.fullmatch(name)) and ".." not in file_of[1].split("/")
+            ):
                 atomic.write(folder / name, data)
             else:
                 raise BpfcompatError(_foreign(name))
@@ -213,4 +219,7 @@ def _checked(incoming: VerdictStore, key: str) -> Record:
         raise BpfcompatError(f"the verdict {key[:12]}... is of a kind that is never stored.")
     if record.evidence != _place(record) or not _LOG.fullmatch(f"{_place(record)}/console.log"):
         raise BpfcompatError(f"the verdict {key[:12]}... has its logs at {record.evidence!r}.")
+    for one in record.outcome.collected:
+        if digest.of_file(incoming.workdir / _place(record) / COLLECTED / one.path) != one.sha256:
+            raise BpfcompatError(f"{one.path!r} of the verdict {key[:12]}... is not what was collected.")
     return record

@@ -29,6 +29,7 @@ static void add_environment(struct job *job, const char *name, const char *value
 
 static _Noreturn void become_command(const struct job *job, const char *command, const int streams[3])
 {
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	char *const shell[] = { "bash", "-l", "-c", "--", (char *)command, NULL };
 	char *const interactive[] = { "bash", "-l", "-i", NULL };
 	char *const *arguments = job->terminal.ws_row ? interactive : shell;
@@ -45,6 +46,8 @@ static _Noreturn void become_command(const struct job *job, const char *command,
 	umask(022);
 	if (job->usual_limits && setrlimit(RLIMIT_MEMLOCK, &usual_memlock) < 0)
 		dprintf(STDERR_FILENO, "bpfcompat: RLIMIT_MEMLOCK: %s\n", strerror(errno));
+	if (cores_wanted && setrlimit(RLIMIT_CORE, &unlimited) < 0)
+		dprintf(STDERR_FILENO, "bpfcompat: RLIMIT_CORE: %s\n", strerror(errno));
 	if (!*command_root || chroot(command_root) == 0) {
 		if (job->program)
 			become_program(job);
@@ -90,6 +93,7 @@ static pid_t start(const struct job *job, int kept[2])
 	pid_t child;
 
 	make_streams(job, theirs, ours);
+	prepare_cores(job);
 	child = fork();
 	if (child < 0)
 		refuse("no process: %s", strerror(errno));

@@ -7,6 +7,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
 #include <linux/bpf.h>
 #include <linux/fs.h>
 #include <linux/random.h>
@@ -44,10 +46,13 @@
 #define JOB_LIMIT (512 * 1024)
 #define NONCE_SIZE 33
 #define KEPT (256 * 1024) /* bytes kept of the beginning and of the end of each stream */
+#define LIVE (64 * 1024)  /* bytes of each stream that are sent while a command is busy */
+#define QUIET_MS 100      /* so long it has written nothing, then the port may have more */
 #define ENVIRONMENT_LIMIT 1024
 #define MODULES_LIMIT 64
 #define ARGUMENTS_LIMIT 4096
 #define SHARES_LIMIT 64
+#define COLLECT_LIMIT 64
 
 #define STALE (16 << 20) /* bytes of free memory that the boot has left used */
 
@@ -65,7 +70,7 @@
 struct stream {
 	const char *port;
 	int in, out;           /* the command's pipe; the serial port */
-	uint64_t total, sent;  /* bytes seen; bytes put on the wire in the end */
+	uint64_t total, sent;  /* bytes seen; bytes put on the wire in the end, the others being in the outbox, or lost */
 	size_t head_length, head_sent;
 	char head[KEPT];
 	char ring[KEPT];       /* the last KEPT bytes after the head */
@@ -79,9 +84,16 @@ struct input {
 	char window[WINDOW];
 };
 
+/* Bytes of a stream that lie together. */
+struct piece {
+	const char *data;
+	size_t length;
+};
+
 static struct stream out, err; /* set up at run time: initialised, their megabyte would be in the file */
 static struct input typed;
 static int control = -1;
+static int outbox_disk = -1; /* open since before the guest was saved: the command may remove its node */
 static char nonce[NONCE_SIZE] = "0";
 static struct utsname kernel;
 static struct rlimit usual_memlock; /* what the kernel gives its first process, and systemd hands on */
@@ -95,6 +107,9 @@ struct job {
 	int ready_signal;
 	const char *modules[MODULES_LIMIT];
 	size_t module_count;
+	const char *collect[COLLECT_LIMIT]; /* patterns below the working directory */
+	size_t collect_count;
+	uint64_t collect_bytes; /* of all that they name together */
 	const char *environment[ENVIRONMENT_LIMIT + 1];
 	size_t environment_length;
 	/* Of a program that runs as it would on the host, instead of a command: */

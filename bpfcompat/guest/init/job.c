@@ -69,7 +69,7 @@ static char *receive_job(size_t *length)
 			next += WINDOW;
 		}
 	}
-	if (crc32_of(blob, *length) != crc)
+	if (crc32_add(0, blob, *length) != crc)
 		refuse("the job was damaged on its way (%zu bytes)", *length);
 	return blob;
 }
@@ -122,6 +122,10 @@ static void parse_job(char *blob, size_t length, struct job *job)
 			job->input = true;
 		else if (!strcmp(key, "terminal"))
 			sscanf(value, "%hu %hu", &job->terminal.ws_row, &job->terminal.ws_col);
+		else if (!strcmp(key, "collect") && job->collect_count < COLLECT_LIMIT)
+			job->collect[job->collect_count++] = value;
+		else if (!strcmp(key, "collect-limit"))
+			job->collect_bytes = strtoull(value, NULL, 10);
 		else if (!strcmp(key, "env") && job->environment_length < ENVIRONMENT_LIMIT)
 			job->environment[job->environment_length++] = value;
 		else

@@ -13,7 +13,9 @@
  *     BPFCOMPAT <version> SIGNALLED <nonce> <crc>              the command gets its signal
  *     BPFCOMPAT <version> TAINT <nonce> <before the command> <now> <crc>      /proc/sys/kernel/tainted, before END and DUMPED
  *     BPFCOMPAT <version> COUNTED <nonce> <killed for want of memory> <BPF programs were loaded> <usual memlock KiB> <unknown words of the command line> <crc>
- *     BPFCOMPAT <version> END   <nonce> <wait status> <ns> <utime us> <stime us> <max rss KiB> <out> <out sent> <err> <err sent> <drained> <crc>
+ *     BPFCOMPAT <version> END   <nonce> <wait status> <ns> <utime us> <stime us> <max rss KiB> <out> <out sent> <err> <err sent> <drained>
+ *                               <bytes in the outbox> <their CRC-32> <crc>
+ *     BPFCOMPAT <version> STOPPED                              the same of a command that was stopped
  *     BPFCOMPAT <version> FAIL  <nonce> <what could not be done> <crc>
  * The host sends "JOB <nonce> <length> <crc>\n" and then <length> bytes of NUL-terminated key, value pairs, in windows
  * of WINDOW bytes, each but the last answered by GOT: the serial driver drops what a slow reader leaves in its buffer.
@@ -21,7 +23,8 @@
  * What the command reads comes as "IN <nonce> <length>\n" and so many bytes, at most WINDOW, answered by TOOK; no bytes end it.
  * "SIZE <nonce> <rows> <columns>\n" changes the size of its terminal.
  * While the command runs, the host may send "PING <nonce>\n" (answered by PONG) and "DUMP <nonce>\n" (blocked tasks to the console,
- * DUMPED); of a command whose sign stands in its output "SIGN <nonce>\n", once it has come.
+ * DUMPED); "STOP <nonce>\n" stops the command, and what is kept of it comes out (STOPPED); of a command whose sign stands in its output
+ * "SIGN <nonce>\n", once it has come.
  */
 #include "init.h"
 
@@ -31,10 +34,12 @@
 #include "job.c"
 #include "files.c"
 #include "disks.c"
-#include "program.c"
-#include "command.c"
 #include "streams.c"
 #include "taint.c"
+#include "outbox.c"
+#include "collect.c"
+#include "program.c"
+#include "command.c"
 #include "ready.c"
 #include "counted.c"
 #include "input.c"
@@ -48,9 +53,11 @@ int main(void)
 
 	out.port = "/dev/ttyS2";
 	err.port = "/dev/ttyS3";
+	make_crc_table();
 	mount_all();
 	load_modules();
 	mount_system();
+	open_outbox();
 	bring_up_loopback();
 	set_limits();
 	uname(&kernel);

@@ -49,6 +49,8 @@ static void dump_tasks(void)
 	say("DUMPED", "");
 }
 
+static bool told_to_stop;
+
 static void obey(const char *line)
 {
 	struct winsize size = { 0 };
@@ -65,6 +67,8 @@ static void obey(const char *line)
 		ioctl(typed.to, TIOCSWINSZ, &size);
 	else if (sscanf(line, "SIGN %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
 		see_sign();
+	else if (sscanf(line, "STOP %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+		told_to_stop = true;
 }
 
 static void answer_host(void)
@@ -109,28 +113,33 @@ static bool reap(pid_t command, int *status, struct rusage *usage)
 /* One turn of the loop: waits for any port, pipe or child. */
 static void turn(int children, int timeout_ms)
 {
+	static bool quiet; /* the command has written nothing for a while */
 	struct signalfd_siginfo ignored;
 	struct pollfd ports[] = {
 		{ .fd = has_room(&out) ? out.in : -1, .events = POLLIN },
 		{ .fd = has_room(&err) ? err.in : -1, .events = POLLIN },
-		{ .fd = out.head_sent < out.head_length ? out.out : -1, .events = POLLOUT },
-		{ .fd = err.head_sent < err.head_length ? err.out : -1, .events = POLLOUT },
+		{ .fd = due(&out, quiet) ? out.out : -1, .events = POLLOUT },
+		{ .fd = due(&err, quiet) ? err.out : -1, .events = POLLOUT },
 		{ .fd = children, .events = POLLIN },
 		{ .fd = control, .events = POLLIN },
 		{ .fd = ready.notify, .events = POLLIN },
 		{ .fd = typed.sent < typed.length ? typed.to : -1, .events = POLLOUT },
 	};
 
-	if (poll(ports, sizeof(ports) / sizeof(ports[0]), timeout_ms) <= 0)
+	bool waits = !quiet && (due(&out, true) || due(&err, true));
+	int events = poll(ports, sizeof(ports) / sizeof(ports[0]), waits && timeout_ms < 0 ? QUIET_MS : timeout_ms);
+
+	quiet = events == 0 || (quiet && !ports[0].revents && !ports[1].revents);
+	if (events <= 0)
 		return;
 	if (ports[0].revents)
 		take(&out);
 	if (ports[1].revents)
 		take(&err);
 	if (ports[2].revents)
-		forward(&out);
+		forward(&out, quiet);
 	if (ports[3].revents)
-		forward(&err);
+		forward(&err, quiet);
 	if (ports[4].revents && read(children, &ignored, sizeof(ignored)) < 0)
 		log_line("signalfd: %s", strerror(errno));
 	if (ports[5].revents & (POLLHUP | POLLERR))
@@ -163,6 +172,36 @@ static bool tell_ended(bool told)
 	return true;
 }
 
+/* Sends what was kept and is not sent yet: through the outbox where there is one, which has the collected files, too. */
+static void deliver(const struct job *job, bool told)
+{
+	uint64_t rest = pending(&out) + pending(&err);
+	bool streams = !job->live && rest > 4096;
+
+	/* The command's clock must not run on meanwhile. */
+	if (!told && (rest > 4096 || job->collect_count))
+		say("ENDED", "");
+	if (outbox_disk >= 0 && (streams || job->collect_count)) {
+		if (!job->live) {
+			put_stream("stdout", &out);
+			put_stream("stderr", &err);
+		}
+		if (job->collect_count)
+			put_collected(job);
+		if (close_outbox() && !job->live) {
+			out.sent = out.head_sent;
+			err.sent = err.head_sent;
+			tcdrain(out.out);
+			tcdrain(err.out);
+			return;
+		}
+		if (outbox.failed)
+			outbox.length = 0;
+	}
+	send_rest(&out);
+	send_rest(&err);
+}
+
 static void run(const struct job *job)
 {
 	struct rusage usage = { 0 };
@@ -184,7 +223,8 @@ static void run(const struct job *job)
 	command = start(job, job->while_ready ? ready.pipes : NULL);
 	if (job->ready)
 		begin_ready(command, began);
-	while (!reap(command, &status, &usage))
+	all_live = job->ready; /* the host may look for the sign in the streams */
+	while (!reap(command, &status, &usage) && !told_to_stop)
 		turn(children, -1);
 	took = monotonic_ns() - began;
 
@@ -199,15 +239,13 @@ static void run(const struct job *job)
 		turn(children, 100);
 		reap(command, &status, &usage);
 	}
-	tell_ended(told);
-	send_rest(&out);
-	send_rest(&err);
+	deliver(job, told);
 	reopen(&control, "/dev/ttyS1");
 	tell_taint();
 	tell_counted();
-	say("END", "%d\t%lld\t%lld\t%lld\t%ld\t%llu\t%llu\t%llu\t%llu\t%d", status, (long long)took,
+	say(told_to_stop ? "STOPPED" : "END", "%d\t%lld\t%lld\t%lld\t%ld\t%llu\t%llu\t%llu\t%llu\t%d\t%llu\t%08x", status, (long long)took,
 	    usage.ru_utime.tv_sec * 1000000ll + usage.ru_utime.tv_usec, usage.ru_stime.tv_sec * 1000000ll + usage.ru_stime.tv_usec,
 	    usage.ru_maxrss, (unsigned long long)out.total, (unsigned long long)out.sent, (unsigned long long)err.total,
-	    (unsigned long long)err.sent, out.in < 0 && err.in < 0);
+	    (unsigned long long)err.sent, out.in < 0 && err.in < 0, (unsigned long long)outbox.length, outbox.crc);
 	tcdrain(control);
 }

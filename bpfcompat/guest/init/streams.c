@@ -46,9 +46,19 @@ static void take(struct stream *stream)
 	}
 }
 
-static void forward(struct stream *stream)
+static bool all_live;
+
+/* Bytes for the wire now. A port takes the processor from the command, so of a busy one it gets the first only. */
+static size_t due(const struct stream *stream, bool quiet)
 {
-	ssize_t written = write(stream->out, stream->head + stream->head_sent, stream->head_length - stream->head_sent);
+	size_t at_most = outbox_disk < 0 || all_live || stream->live || quiet || stream->head_length < LIVE ? stream->head_length : LIVE;
+
+	return stream->head_sent < at_most ? at_most - stream->head_sent : 0;
+}
+
+static void forward(struct stream *stream, bool quiet)
+{
+	ssize_t written = write(stream->out, stream->head + stream->head_sent, due(stream, quiet));
 
 	if (written > 0) {
 		stream->head_sent += (size_t)written;
@@ -62,15 +72,26 @@ static void forward(struct stream *stream)
 	}
 }
 
-static void send_rest(struct stream *stream)
+/* Finds what was kept of a stream and is not on the wire, in its order; returns how much that is. */
+static uint64_t rest_of(const struct stream *stream, struct piece pieces[3])
 {
 	uint64_t after_head = stream->live ? 0 : stream->total - stream->head_length;
 	size_t kept = after_head < KEPT ? (size_t)after_head : KEPT;
 	size_t start = after_head < KEPT ? 0 : after_head % KEPT;
 
-	write_all(&stream->out, stream->port, stream->head + stream->head_sent, stream->head_length - stream->head_sent);
-	write_all(&stream->out, stream->port, stream->ring + start, kept - start);
-	write_all(&stream->out, stream->port, stream->ring, start);
-	stream->sent = stream->live ? stream->total : stream->head_length + kept;
+	pieces[0] = (struct piece){ stream->head + stream->head_sent, stream->head_length - stream->head_sent };
+	pieces[1] = (struct piece){ stream->ring + start, kept - start };
+	pieces[2] = (struct piece){ stream->ring, start };
+	return stream->head_length - stream->head_sent + kept;
+}
+
+static void send_rest(struct stream *stream)
+{
+	struct piece pieces[3];
+	uint64_t rest = rest_of(stream, pieces);
+
+	stream->sent = stream->live ? stream->total : stream->head_sent + rest;
+	for (size_t i = 0; i < 3; i++)
+		write_all(&stream->out, stream->port, pieces[i].data, pieces[i].length);
 	tcdrain(stream->out);
 }

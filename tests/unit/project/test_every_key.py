@@ -28,6 +28,8 @@ PROJECT = {
     "ready": "ready: {stdout: up}",
     "while_ready": "while_ready: other",
     "timeout": "timeout: 5s",
+    "collect": "collect: [core.*]",
+    "collect_limit": "collect_limit: 5M",
     "checks": "checks: [{name: a, command: x}]",
     "matrix": "matrix: [{id: b, kernel: path:k}]",
     "guest": "guest: {tools: [./tool]}",
@@ -41,13 +43,15 @@ PROJECT = {
 }
 """An example of every key at the top that is not its default."""
 CHECK = {key: PROJECT[key] for key in ("command", "binary", "bundle_libs", "artifact", "manifest", "validation_mode",
-                                       "files", "env", "expect", "ready", "while_ready", "timeout")}  # fmt: skip
+                                       "files", "env", "expect", "ready", "while_ready", "timeout", "collect",
+                                       "collect_limit")}  # fmt: skip
 CHECK_ALONE = {**CHECK, "guest": "guest: {modules: [bridge]}"}
 NEEDS = {
     "bundle_libs": "binary: loader",
     "while_ready": "ready: {stdout: up}",
     "manifest": "artifact: x.bpf.o",
     "validation_mode": "artifact: x.bpf.o",
+    "collect_limit": "collect: [x]",
 }
 """What has to stand beside a key."""
 OF_OBJECTS = ("manifest", "validation_mode")
@@ -111,7 +115,7 @@ def test_a_key_of_a_check_changes_what_is_run(tmp_path, key):
 
 @pytest.mark.parametrize("key", [key for key in PROJECT if key not in ("checks", "matrix")])
 def test_a_key_beside_checks_changes_every_check_or_is_refused(tmp_path, key):
-    needed = f"{NEEDS[key]}\n" if key in ("bundle_libs", "while_ready") else ""
+    needed = f"{NEEDS[key]}\n" if key in ("bundle_libs", "while_ready", "collect_limit") else ""
     base = f"{needed}checks: [{{name: a, command: x}}, {{name: b, command: y}}]\n{KERNELS}"
     before = loaded(tmp_path, base)
     if key in ("command", *OF_OBJECTS):

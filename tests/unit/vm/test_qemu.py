@@ -22,6 +22,13 @@ def test_the_arguments_of_qemu():
         assert wanted in text
 
 
+def test_a_guest_may_write_to_one_disk_only():
+    disks = replace(MACHINE, disks=(("tools", Path("/t")),))
+    drives = [a for a in qemu.argv(disks, [5, 6, 7, 8], 9, Path("/p"), outbox=10) if a.startswith("if=none")]
+    assert [drive for drive in drives if "readonly=on" not in drive] == [drives[-1]]
+    assert drives[-1].endswith("file=/proc/self/fd/10")
+
+
 def test_emulated_processors_share_one_thread():
     assert "tcg,thread=single" in qemu.argv(replace(MACHINE, cpus=4), [1, 2, 3, 4], 5, Path("p"))
     assert "kvm" in qemu.argv(replace(MACHINE, accelerator="kvm"), [1, 2, 3, 4], 5, Path("p"))

@@ -10,8 +10,9 @@ import pytest
 
 from bpfcompat import verdict
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Expectation, Outcome, OutcomeKind, Record, Status
+from bpfcompat.model import COLLECTED, Collected, Expectation, Outcome, OutcomeKind, Record, Status
 from bpfcompat.records.store import VerdictStore
+from bpfcompat.system import digest
 from bpfcompat.workflow import jobs, transfer
 
 
@@ -55,6 +56,29 @@ def test_verdicts_and_logs_arrive_and_say_whose_they_are(tmp_path, sent):
         assert (logs / "stdout.log").read_bytes() == b"\0\xff" + made.job.encode()
         assert (logs / "second" / "console.log").read_text() == "again"
     assert not [path for path in store.workdir.iterdir() if path.name.startswith(".import")]
+
+
+def with_file():
+    made = record(3)
+    file = Collected("a b/ä", digest.of_bytes(b"cover"), 5)
+    return replace(made, outcome=replace(made.outcome, collected=(file,)))
+
+
+def test_collected_files_arrive_if_they_are_what_the_record_says(tmp_path):
+    for content, taken in ((b"cover", True), (b"COVER", False)):
+        made = with_file()
+        store = filled(tmp_path / f"sender-{taken}", made)
+        place = store.workdir / made.evidence / COLLECTED / "a b" / "ä"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(content)
+        assert transfer.export(store, tmp_path / "file.tar.gz", "ci-7") == 1
+        receiver = VerdictStore(tmp_path / f"receiver-{taken}")
+        if not taken:
+            with pytest.raises(BpfcompatError, match="not what was collected"):
+                transfer.take(receiver, tmp_path / "file.tar.gz")
+            continue
+        assert transfer.take(receiver, tmp_path / "file.tar.gz").taken == 1
+        assert (receiver.workdir / made.evidence / COLLECTED / "a b" / "ä").read_bytes() == b"cover"
 
 
 def test_what_was_found_out_here_counts_for_more(tmp_path, sent):
