@@ -60,6 +60,14 @@ def install(name: str) -> str:
     return f"{_INSTALL[family()]} {_PACKAGES.get(name, {}).get(family(), name)}"
 
 
+def boot_id() -> str:
+    """Return what tells this boot of this machine from all others; empty where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def cache_folder() -> Path:
     """Return the folder that all projects share: $BPFCOMPAT_CACHE, else bpfcompat below $XDG_CACHE_HOME or ~/.cache."""
     chosen = os.environ.get("BPFCOMPAT_CACHE")

@@ -24,8 +24,14 @@ from bpfcompat.vm import qemu
 from bpfcompat.vm.arch import BOARDS
 
 DEVICE = Path("/dev/kvm")
-PROBE_SECONDS = 2.5
-"""A kernel that needs longer to come up with KVM is not faster than one that is emulated."""
+SILENCE_SECONDS = 2.5
+"""A guest whose console is silent for so long is not coming up; a kernel that boots says something all the time."""
+BOOT_SECONDS = 30.0
+"""So long one may take that goes on talking: KVM within a virtual machine can be slow, and is KVM all the same."""
+_QUICK_SECONDS = 1.0
+"""No emulated kernel comes up in less (1.3 s at least, QEMU 7.2), so what does needs no comparison."""
+_TALKATIVE = "loglevel=7"
+"""Takes back the `quiet` of other boots."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,11 @@ class Accelerator:
     """Why it is not kvm."""
 
 
+def is_there() -> bool:
+    """Tell whether there is a KVM that this user may try."""
+    return os.access(DEVICE, os.R_OK | os.W_OK)
+
+
 def known(wanted: str, cache: Path) -> Accelerator | None:
     """Return the accelerator to use, or None if only a probe can tell.
 
@@ -46,7 +57,7 @@ def known(wanted: str, cache: Path) -> Accelerator | None:
     """
     if wanted == "tcg":
         return Accelerator("tcg", "the project asks for it (accel: tcg)")
-    if not os.access(DEVICE, os.R_OK | os.W_OK):
+    if not is_there():
         missing = not DEVICE.exists()
         found = Accelerator("tcg", f"there is no {DEVICE}" if missing else f"{DEVICE} may not be opened by this user")
         if wanted == "kvm":
@@ -60,6 +71,8 @@ def known(wanted: str, cache: Path) -> Accelerator | None:
     try:
         memo = json.loads(_memo(cache).read_bytes())
         remembered = Accelerator(memo["name"], memo["reason"]) if memo["of"] == _host() else None
+        if memo["name"] != "kvm" and memo["boot"] != host.boot_id():
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if remembered and wanted == "kvm" != remembered.name:
@@ -79,35 +92,83 @@ def of_foreign(wanted: str, guest: Architecture) -> Accelerator:
     return found
 
 
+@dataclass(frozen=True)
+class Speeds:
+    """How a machine boots with KVM and without."""
+
+    kvm: float | None
+    """Seconds to READY; None if it does not come up."""
+    tcg: float | None
+    """The same under software emulation; None if it was not tried, or does not come up either."""
+    failure: str = ""
+    """Why it does not come up with KVM."""
+    slow: bool = False
+    """It went on booting all the time, and was not up after BOOT_SECONDS."""
+
+    @property
+    def chosen(self) -> Accelerator:
+        """What to run guests with."""
+        if self.kvm is None:
+            return Accelerator("tcg", self.failure)
+        if self.tcg is not None and self.tcg <= self.kvm:
+            return Accelerator("tcg", f"a machine boots in {self.kvm:.1f} s with it, and in {self.tcg:.1f} s without")
+        return Accelerator("kvm")
+
+
 def probe(machine: qemu.Machine, wanted: str, cache: Path) -> Accelerator:
-    """Find out whether KVM works by booting a machine with it, and remember that for this QEMU and this host's kernel.
+    """Find out whether KVM works by booting a machine with it, and remember what does not depend on how busy this host is.
 
-    Takes PROBE_SECONDS at most. Raises BpfcompatError if kvm is demanded and does not work.
+    What works is remembered for this QEMU and this host's kernel, what fails until this host is booted anew. Raises
+    BpfcompatError if KVM is demanded and does not work.
     """
-    with tempfile.TemporaryDirectory(prefix="bpfcompat-probe.") as folder:
-        reason = _failure(replace(machine, accelerator="kvm"), Path(folder))
-    found = Accelerator("tcg" if reason else "kvm", reason)
+    found = measure(machine, compare=wanted != "kvm")
+    remember(found, cache)
+    if found.kvm is None and wanted == "kvm":
+        raise _unusable(found.failure, "remove `accel: kvm`; machines are then emulated, which is slower")
+    return found.chosen if wanted != "kvm" else Accelerator("kvm")
+
+
+def measure(machine: qemu.Machine, *, compare: bool, always: bool = False) -> Speeds:
+    """Boot a machine with KVM, and without if that tells something.
+
+    compare: KVM is to be taken only if it is faster.
+    always: boot it without KVM in any case.
+    """
+    talkative = replace(machine, cmdline=f"{machine.cmdline} {_TALKATIVE}".strip())
+    kvm, failure, slow = _boot(replace(talkative, accelerator="kvm"))
+    tcg = None
+    if always or (compare and kvm is not None and kvm > _QUICK_SECONDS):
+        tcg = _boot(replace(talkative, accelerator="tcg"))[0]
+    return Speeds(kvm, tcg, failure, slow)
+
+
+def remember(found: Speeds, cache: Path) -> None:
+    """Keep what was found out, but not that something was slow: the host may have been busy."""
+    if found.slow or (found.kvm is not None and found.chosen.name == "tcg"):
+        return
+    boot = "" if found.kvm is not None else host.boot_id()
+    chosen = found.chosen
     with contextlib.suppress(OSError):  # then it is found out again next time
-        atomic.write_json(_memo(cache), {"of": _host(), "name": found.name, "reason": found.reason})
-    if reason and wanted == "kvm":
-        raise _unusable(reason, "remove `accel: kvm`; machines are then emulated, which is slower")
-    return found
+        atomic.write_json(_memo(cache), {"of": _host(), "boot": boot, "name": chosen.name, "reason": chosen.reason})
 
 
-def _failure(machine: qemu.Machine, folder: Path) -> str:
-    """Return why a machine does not come up; empty if it does."""
-    from bpfcompat.vm import machine as guests  # with it comes pexpect, which most runs need not load for this
+def _boot(machine: qemu.Machine) -> tuple[float | None, str, bool]:
+    """Return how long a machine takes to come up; if it does not, why, and whether it was only slow."""
+    from bpfcompat.vm.machine import Guest  # with it comes pexpect, which most runs need not load for this
 
-    disk = folder / "disk"
-    with disk.open("xb") as file:
-        file.truncate(1 << 20)
-    try:
-        guests.boot(machine, disk, folder, time.monotonic() + PROBE_SECONDS).stop()
-    except NoVerdict as error:
-        if error.classification is Classification.INTERRUPTED:
-            raise
-        return error.message
-    return ""
+    with tempfile.TemporaryDirectory(prefix="bpfcompat-probe.") as name:
+        disk = Path(name) / "disk"
+        with disk.open("xb") as file:
+            file.truncate(1 << 20)
+        started = time.monotonic()
+        try:
+            with Guest(machine, disk, Path(name)) as guest:
+                guest.wait_ready_while_it_talks(SILENCE_SECONDS, started + BOOT_SECONDS)
+        except NoVerdict as error:
+            if error.classification is Classification.INTERRUPTED:
+                raise
+            return None, error.message, time.monotonic() >= started + BOOT_SECONDS
+        return time.monotonic() - started, "", False
 
 
 def _unusable(reason: str, hint: str) -> BpfcompatError:

@@ -80,8 +80,7 @@ def is_whole(image: Path) -> bool:
 
 def _stamps(image: Path) -> list[Any]:
     status = (image / "ram").stat()
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return [boot, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return [host.boot_id(), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def discard(image: Path) -> None:

@@ -119,6 +119,8 @@ class _Drain:
     at_most: int
     live: Callable[[bytes], None] | None = None
     received: int = 0
+    heard: float = 0.0
+    """When the last of it came, on time.monotonic()'s clock."""
     tail: bytearray = field(default_factory=bytearray)
     """The last bytes of what came after the file was full."""
 
@@ -129,6 +131,7 @@ class _Drain:
             return
         room = max(0, self.at_most - self.received)
         self.received += len(data)
+        self.heard = time.monotonic()
         if len(data) > room:
             self.tail += data[room:]
             del self.tail[: -self.at_most // 8]
@@ -197,6 +200,10 @@ class Streams:
     def received(self, name: str) -> int:
         """Return how many bytes have arrived on a port."""
         return self._drains[name].received
+
+    def heard(self, name: str) -> float:
+        """Return when the last byte came on a port, on time.monotonic()'s clock."""
+        return self._drains[name].heard
 
     def join(self) -> None:
         """Wait until every port has ended, which they do with the machine."""

@@ -96,6 +96,22 @@ class Guest:
         """Wait until the guest waits for a job; raises NoVerdict (BOOT_FAILURE, or HOST_FAILURE if QEMU itself failed)."""
         self._wait_for("READY", deadline)
 
+    def wait_ready_while_it_talks(self, silence: float, deadline: float) -> None:
+        """Wait until the guest waits for a job, as long as its console goes on; raises NoVerdict as `wait_ready` does.
+
+        silence: seconds without a byte on the console that end it.
+        deadline: on time.monotonic()'s clock, in seconds.
+        """
+        heard = time.monotonic()
+        while True:
+            try:
+                return self._wait_for("READY", min(deadline, heard + silence))
+            except NoVerdict as error:
+                last = self._streams.heard("console")
+                if not isinstance(error.__cause__, TimeoutError) or last <= heard or time.monotonic() >= deadline:
+                    raise
+                heard = last
+
     def settle(self, deadline: float) -> None:
         """Have a guest that waits for a job make itself ready to be saved; raises NoVerdict as `wait_ready` does."""
         with contextlib.suppress(ConnectionEnded):  # told better by what follows

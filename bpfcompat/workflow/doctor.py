@@ -14,7 +14,8 @@ from bpfcompat.guest import kit
 from bpfcompat.kernels import lock, sources
 from bpfcompat.model import Project
 from bpfcompat.system import host
-from bpfcompat.vm import BOARDS, accelerator
+from bpfcompat.vm import BOARDS, Machine, accelerator
+from bpfcompat.workflow.machines import Machines
 
 _DISK_LOW = 2 << 30
 
@@ -39,7 +40,7 @@ class Finding:
 
 
 def examine(project: Project | None, cache: Path) -> Iterator[Finding]:
-    """Yield what was found out; nothing is booted or fetched.
+    """Yield what was found out; nothing is fetched, and nothing booted but one kernel of the project's, to try KVM.
 
     project: whose kernels are looked at as well.
     """
@@ -106,11 +107,32 @@ def _accelerator(project: Project | None, cache: Path) -> Finding:
         found = accelerator.known(project.accelerator if project else "auto", cache)
     except BpfcompatError as error:
         return Finding("accelerator", Health.LACKING, error.message, error.hint)
+    machine = _to_probe(project, cache) if project and project.accelerator != "tcg" and accelerator.is_there() else None
+    if machine:
+        return _speeds(machine, cache)
     if found is None:
         return Finding("accelerator", Health.NOTE, "not tried yet: the first run finds out whether KVM works here")
     if found.name == "kvm":
         return Finding("accelerator", Health.OK, "KVM")
     return Finding("accelerator", Health.NOTE, f"software emulation: {found.reason or 'as the project says'}")
+
+
+def _to_probe(project: Project, cache: Path) -> Machine | None:
+    machines = Machines(project, cache, offline=True)
+    return machines.to_probe() if machines.userland.kit else None
+
+
+def _speeds(machine: Machine, cache: Path) -> Finding:
+    """Return what came of trying KVM anew: what was remembered may be of a busier hour."""
+    found = accelerator.measure(machine, compare=True, always=True)
+    accelerator.remember(found, cache)
+    emulated = f"{found.tcg:.1f} s" if found.tcg is not None else "no time: it does not come up"
+    if found.kvm is None:
+        said = f"software emulation, in which a machine boots in {emulated}; KVM does not work: {found.failure}"
+    else:
+        word = {"kvm": "KVM", "tcg": "software emulation"}[found.chosen.name]
+        said = f"{word}: a machine boots in {found.kvm:.1f} s with KVM, emulated in {emulated}"
+    return Finding("accelerator", Health.OK if found.chosen.name == "kvm" else Health.NOTE, said)
 
 
 def _archive(cache: Path) -> Finding:

@@ -73,9 +73,7 @@ class Machines:
         """Find out what runs the guests, with the first kernel that is there; raises BpfcompatError."""
         if self.accelerator():
             return
-        own = (profile for profile in self._project.matrix.profiles if not self._is_foreign(profile))
-        machines = (self._described(profile, "kvm") for profile in own)
-        machine = next((machine for machine in machines if machine), None)
+        machine = self.to_probe()
         if machine is None:
             self._accelerator = Accelerator(
                 "tcg", "there was no kernel of this machine's architecture to probe KVM with"
@@ -83,7 +81,12 @@ class Machines:
             return
         self._accelerator = accelerator.probe(machine, self._project.accelerator, self._cache)
         if self._accelerator.reason:
-            self.notice(f"KVM does not work here, so machines are emulated: {self._accelerator.reason}")
+            self.notice(f"machines are emulated, without KVM: {self._accelerator.reason}")
+
+    def to_probe(self) -> Machine | None:
+        """Return a machine to try KVM with, if there is a kernel for one."""
+        own = (profile for profile in self._project.matrix.profiles if not self._is_foreign(profile))
+        return next((machine for profile in own if (machine := self._described(profile, "kvm"))), None)
 
     def machine(self, profile: Profile) -> Machine | None:
         """Return the machine that a profile boots; None until its parts are there."""

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,18 +35,20 @@ def with_binary(machine, tmp_path, script):
 
 
 def probed(machine, cache):
-    started = time.monotonic()
     found = accelerator.probe(machine, "auto", cache)
-    assert time.monotonic() - started < 5, "the probe itself has 2.5 s"
     assert found.name == ("tcg" if found.reason else "kvm")
-    assert json.loads((cache / "accelerator.json").read_text())["name"] == found.name
+    memo = cache / "accelerator.json"
+    assert not memo.exists() or json.loads(memo.read_text())["name"] == found.name
     return found
 
 
 def test_the_probe_finds_out_by_a_boot_and_is_remembered(machine, tmp_path):
     """On a machine with a broken /dev/kvm this is where QEMU aborts."""
     found = probed(machine, tmp_path)
-    assert accelerator.known("auto", tmp_path) in (found, Accelerator("tcg", "there is no /dev/kvm"))
+    if "boots in" in found.reason:
+        assert accelerator.known("auto", tmp_path) is None  # that it was slow says nothing about the next time
+    else:
+        assert accelerator.known("auto", tmp_path) in (found, Accelerator("tcg", "there is no /dev/kvm"))
 
 
 @pytest.mark.parametrize("model", ["qemu64", "Nehalem"])
@@ -70,6 +71,46 @@ def test_a_qemu_that_hangs_fails_or_aborts_means_emulation(machine, tmp_path, sc
     found = probed(with_binary(machine, tmp_path, script), tmp_path)
     assert found.name == "tcg"
     assert reason in found.reason
+
+
+def emulating(machine, tmp_path, script):
+    """A machine whose KVM is emulation, started by `script` as `$@`: what comes up with it, and how fast, is up to that."""
+    turned = 'for a; do shift; [ "$a" = kvm ] && a=tcg; set -- "$@" "$a"; done'
+    return with_binary(
+        machine, tmp_path, f'case "$*" in *\'-accel kvm\'*) ;; *) exec {machine.binary} "$@";; esac; {turned}; {script}'
+    )
+
+
+def test_a_guest_that_talks_has_time_and_is_measured(machine, tmp_path, monkeypatch):
+    """Slower than its silence is allowed to last, it boots all the same; then emulation is the faster one, today."""
+    slowed = (
+        f'{machine.binary} "$@" & q=$!; while kill -STOP $q; do sleep 0.3; kill -CONT $q; sleep 0.1; done 2>/dev/null'
+    )
+    found = accelerator.measure(emulating(machine, tmp_path, slowed), compare=True)
+    assert (found.failure, found.slow) == ("", False)
+    assert found.kvm > found.tcg
+    assert "without" in found.chosen.reason
+    accelerator.remember(found, tmp_path)
+    assert not (tmp_path / "accelerator.json").exists()
+
+
+def test_a_guest_that_is_never_done_talking_is_slow_and_not_remembered(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr(accelerator, "BOOT_SECONDS", 1.0)
+    slowed = (
+        f'{machine.binary} "$@" & q=$!; while kill -STOP $q; do sleep 0.3; kill -CONT $q; sleep 0.05; done 2>/dev/null'
+    )
+    found = accelerator.measure(emulating(machine, tmp_path, slowed), compare=True)
+    assert (found.kvm, found.slow) == (None, True)
+    accelerator.remember(found, tmp_path)
+    assert not (tmp_path / "accelerator.json").exists()
+
+
+def test_what_fails_is_remembered_until_the_next_boot_of_this_host(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr(accelerator, "is_there", lambda: True)
+    found = probed(with_binary(machine, tmp_path, "exit 1"), tmp_path)
+    assert accelerator.known("auto", tmp_path) == found
+    monkeypatch.setattr(host, "boot_id", lambda: "another")
+    assert accelerator.known("auto", tmp_path) is None
 
 
 def test_what_is_demanded_in_vain_is_an_error(machine, tmp_path, monkeypatch):
