@@ -51,6 +51,7 @@ class Classification(str, Enum):
     KERNEL_UNAVAILABLE = "KERNEL_UNAVAILABLE"
     STAGING_FAILURE = "STAGING_FAILURE"
     HOST_FAILURE = "HOST_FAILURE"
+    HOST_OVERLOADED = "HOST_OVERLOADED"
     INTERRUPTED = "INTERRUPTED"
 
 
@@ -64,6 +65,8 @@ class OutcomeKind(str, Enum):
     NO_VERDICT = "no_verdict"
 
 
+DEFAULT_COMMAND_SECONDS = 60.0
+"""The limit of a command, where nobody gives one and the machine is not slower than usual."""
 COLLECTED = "collected"
 """The folder beside the logs that holds what came out of a guest."""
 COLLECT_LIMIT_MIB = 64
@@ -170,8 +173,9 @@ class Check:
     """As the profile, or else the project says; set when a job is run."""
     ready: Ready | None = None
     """The command does not end by itself."""
-    timeout: float = 60.0
-    """Seconds for the command, boot not counted; of one that does not end by itself, for what comes once it is ready."""
+    timeout: float | None = None
+    """Seconds for the command, boot not counted; of one that does not end by itself, for what comes once it is ready. None
+    means what fits this machine, DEFAULT_COMMAND_SECONDS or more."""
     validation: Validation | None = None
     """The artifact is tried by the validator."""
     guest_modules: tuple[str, ...] = ()
@@ -387,6 +391,8 @@ class Outcome:
     wait_status: int | None = None
     """As waitpid(2) gave it in the guest."""
     command_seconds: float | None = None
+    limit_seconds: float | None = None
+    """The command's, if it began."""
     max_rss_kib: int | None = None
     out_of_memory: str | None = None
     """What the kernel killed for want of memory, by its log; a process, where it counts one and its log names none."""

@@ -44,8 +44,12 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="limit for one boot and command (default: 180s, or more where their own add up to more)",
     )
-    parser.add_argument("--command-timeout", metavar="TIME", help="limit for the command (default: 60s)")
-    parser.add_argument("--boot-timeout", metavar="TIME", help="limit for the boot (default: 30s, with KVM 10s)")
+    parser.add_argument(
+        "--command-timeout", metavar="TIME", help="limit for the command (default: 60s, more on a slow machine)"
+    )
+    parser.add_argument(
+        "--boot-timeout", metavar="TIME", help="limit for the boot (default: 30s, with KVM 10s, more on a slow machine)"
+    )
     parser.add_argument("--force", action="store_true", help="run every kernel, whatever is stored")
     parser.add_argument("--failed", action="store_true", help="run only what did not pass last time")
     parser.add_argument("--bundle-libs", action="store_true", help="ship the shared libraries of the binary")

@@ -17,7 +17,7 @@ command: uname -r                # for instance: $BPFCOMPAT_BIN --self-test
 # artifact: build/probe.bpf.o    # $BPFCOMPAT_ARTIFACT in the guest; without a command it is loaded and attached
 # files: [config.toml, data/]    # copied into the working directory
 matrix: quick                    # 5.10, 6.1 and the newest; or mvp, a file, or a list of your own
-timeout: 60s
+# timeout: 60s
 """
 
 DODO = '''\

@@ -226,7 +226,7 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         env=tuple((name, read.text(_place(read, location, "env", name))) for name in sorted(row.get("env", {}))),
         expect=Expectation(**{**expect, **({"exit": row["ready"].get("exit", 0)} if "ready" in row else {})}),
         ready=_ready(read, row, location),
-        timeout=matrix.seconds(row.get("timeout", 60)),
+        timeout=matrix.seconds(row["timeout"]) if "timeout" in row else None,
         collect=_collect(read, row, location),
         collect_limit=_collect_limit(read, row, location),
         validation=validation,
@@ -285,9 +285,12 @@ def _collect(read: Document, row: dict[str, Any], location: Location) -> tuple[s
 def _collect_limit(read: Document, row: dict[str, Any], location: Location) -> int:
     if "collect_limit" not in row:
         return COLLECT_LIMIT_MIB
+    if "collect" not in row:
+        raise BpfcompatError(
+            f"{_where(read, location, 'collect_limit')}: `collect_limit` is for what `collect` names, and there is none.",
+            "add a line `collect: [core.*]`",
+        )
     try:
-        if "collect" not in row:
-            raise BpfcompatError("`collect_limit` is for what `collect` names, and there is no `collect`.", "add it")
         return collect.limit(matrix.megabytes(row["collect_limit"]), "collect_limit")
     except BpfcompatError as error:
         raise BpfcompatError(f"{_where(read, location, 'collect_limit')}: {error.message}", error.hint) from error

@@ -187,6 +187,7 @@ def _test(target: Target, redact: bool) -> dict[str, Any]:
         **_stream("stdout", outcome.stdout),
         **_stream("stderr", outcome.stderr),
         "duration_ms": round((outcome.command_seconds or 0.0) * 1000),
+        **({"limit_ms": round(outcome.limit_seconds * 1000)} if outcome.limit_seconds else {}),
         "timed_out": verdict.timed_out,
         **({"ready": _readiness(check.ready, outcome.readiness)} if check.ready and outcome.readiness else {}),
     }

@@ -91,30 +91,32 @@ def discard(image: Path) -> None:
 # ---- saving ----
 
 
-def save(machine: qemu.Machine, image: Path, name: str, seconds: float) -> None:
+def save(machine: qemu.Machine, image: Path, name: str, seconds: float) -> float | None:
     """Boot a machine until it waits for its job, save it, restore it once to see that it lives, and only then keep it.
 
     name: what a user knows it by.
     seconds: for the boot.
-    Raises NoVerdict (BOOT_FAILURE, HOST_FAILURE).
+    Return how long that took; None if somebody else did it meanwhile. Raises NoVerdict (BOOT_FAILURE, HOST_FAILURE).
     """
     try:
         with atomic.locked(image.with_suffix(".lock")):
             if is_whole(image):
-                return  # by somebody else, meanwhile
+                return None  # by somebody else, meanwhile
             discard(image)
             with atomic.folder(image) as fresh:
-                _save(machine, fresh, name, time.monotonic() + seconds)
+                return _save(machine, fresh, name, time.monotonic() + seconds)
     except OSError as error:
         raise NoVerdict(Classification.HOST_FAILURE, f"the boot image cannot be written: {error.strerror}.") from error
 
 
-def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> None:
+def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> float:
     disk = image / "disk"
     with disk.open("xb") as file:
         file.truncate(payload.SIZE_MIB << 20)
+    started = time.monotonic()
     with _guest(machine, disk, image, qemu.Memory(image / "ram", saving=True)) as guest:
         guest.wait_ready(deadline)
+        booted = time.monotonic() - started
         guest.settle(deadline)
         with _told(guest):
             state = _state_of(guest.monitor(_RESTORE_SECONDS))
@@ -132,6 +134,7 @@ def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> Non
     shutil.rmtree(trial)
     for used in (disk, *image.glob("std*.log"), image / "qemu.log"):
         used.unlink()
+    return booted
 
 
 def _state_of(monitor: Monitor) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from bpfcompat.guest import STREAM_KEPT
 from bpfcompat.model import Classification, Counted, Outcome, OutcomeKind, Ready, Stream, Taint
 from bpfcompat.system import processes
+from bpfcompat.vm import share
 from bpfcompat.vm.console import ConnectionEnded, Line, Streams
 from bpfcompat.vm.emulator import Emulator
 from bpfcompat.vm.outbox import DamagedError, Delivery
@@ -67,6 +68,9 @@ class Command:
         self._readying = Readying(ready, self._control, streams, nonce) if ready else None
         self._counted: Counted | None = None
         self._delivered = False
+        self._share = share.of(emulator.process_id)
+        self.starved = ""
+        """Of a command that ran into its limit: how this host kept it from running, if it did (`share.lack`)."""
 
     def finish(self, seconds: float, most: float, *, collects: bool = False) -> Outcome:
         """Wait for the command's end and return what happened; the evidence is complete when this returns.
@@ -167,6 +171,7 @@ class Command:
 
     def _timed_out(self, seconds: float) -> Outcome:
         """Stop the command; a guest that lives then delivers what it kept of it, as after any other end."""
+        self.starved = share.lack(self._share, share.of(self._emulator.process_id))
         why = self._readying.overlooked() if self._readying else ""
         kind = OutcomeKind.NO_VERDICT if why else OutcomeKind.TIMEOUT
         reason = why or f"The command was still running after {seconds:g} s."

@@ -78,6 +78,11 @@ class Emulator:
         return self.streams
 
     @property
+    def process_id(self) -> int:
+        """The process that is the machine."""
+        return self._process.pid
+
+    @property
     def command_line(self) -> str:
         """QEMU's command line, ready to paste but for the inherited file descriptors."""
         return shlex.join(self._arguments)

@@ -63,6 +63,8 @@ class Guest:
         self._pulse = Pulse(self._emulator, self.nonce)
         self._streams = self._emulator.read_streams(self._pulse.check, live)
         self._collects = False
+        self.starved = ""
+        """What kept the command from running until its limit was up, if that was this host."""
         self.console_before = 0
         """Bytes of console.log that were there when the command began."""
 
@@ -204,5 +206,6 @@ class Guest:
         try:
             return self._command.finish(seconds, most, collects=self._collects)
         finally:
+            self.starved = self._command.starved
             if self._command.typed:
                 self._command.typed.stop()

@@ -10,19 +10,22 @@ from bpfcompat.guest import tools
 from bpfcompat.model import Classification, Profile
 from bpfcompat.system import host
 from bpfcompat.vm import Machine, bootimage
+from bpfcompat.workflow.limits import Pace
 from bpfcompat.workflow.machines import Machines
 
 
 class BootImages:
     """The boot images of a run's machines. Methods are called from several threads, each profile's by one at a time."""
 
-    def __init__(self, machines: Machines, cache: Path, *, warm: bool) -> None:
+    def __init__(self, machines: Machines, cache: Path, pace: Pace, *, warm: bool) -> None:
         """Nothing is read yet.
 
+        pace: is told how long boots take.
         warm: machines are restored from boot images; if not, there are none.
         """
         self._machines = machines
         self._cache = cache
+        self._pace = pace
         self._warm = warm
         self._images: dict[Machine, Path] = {}
 
@@ -70,11 +73,13 @@ class BootImages:
         if image.exists() and os.access(self._cache, os.W_OK) and not bootimage.is_whole(image):
             self._machines.notice(f"the boot image of {profile.id} is not what was saved; it is made anew.")
         try:
-            bootimage.save(machine, image, f"{kernel.version}, {profile.memory} MiB", seconds)
+            booted = bootimage.save(machine, image, f"{kernel.version}, {profile.memory} MiB", seconds)
         except NoVerdict as error:
             if error.classification is not Classification.INTERRUPTED:
                 self._machines.notice(f"{profile.id} has no boot image: {error.message}")
             return
+        if booted is not None:
+            self._pace.booted(machine, kernel, booted)
         bootimage.prune(self._cache, host.boot_images_bytes())
 
     def drop(self, profile: Profile) -> None:

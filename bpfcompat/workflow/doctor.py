@@ -119,7 +119,10 @@ def _accelerator(project: Project | None, cache: Path) -> Finding:
 
 def _to_probe(project: Project, cache: Path) -> Machine | None:
     machines = Machines(project, cache, offline=True)
-    return machines.to_probe() if machines.userland.kit else None
+    try:
+        return machines.to_probe() if machines.userland.kit else None
+    except BpfcompatError:
+        return None  # what is wrong with the kernels is told in their own lines
 
 
 def _speeds(machine: Machine, cache: Path) -> Finding:

@@ -16,6 +16,7 @@ from bpfcompat.system import processes
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
 from bpfcompat.vm import Machine, bootimage, job, machine
+from bpfcompat.workflow.limits import Limits, longest
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""
@@ -38,10 +39,8 @@ class Request:
     """Where the evidence is written."""
     image: Path | None
     """The machine's boot image; None boots it from its start."""
-    boot_seconds: float
-    command_seconds: float
-    total_seconds: float
-    """For one boot and one command together; it ends a job without a verdict."""
+    limits: Limits
+    """The one for the whole job ends it without a verdict."""
     retries: int = 0
     """How often a job that came to no verdict is run again."""
 
@@ -56,6 +55,8 @@ class Result:
     """Its command began."""
     warm: bool = False
     """It was restored from a boot image."""
+    booted: float | None = None
+    """Seconds of its boot, if it was not."""
 
 
 def run(request: Request) -> Result:
@@ -92,14 +93,6 @@ def _run(request: Request) -> Result:
     if first.outcome.kind in (OutcomeKind.ENDED, OutcomeKind.NO_VERDICT):
         return _tried_with_usual_limits(request, first)
     return _confirmed(first, _attempt(request, _subfolder(request, "second")))
-
-
-def longest(check: Check, command_seconds: float) -> float:
-    """Return how long a command may take with all its steps, in seconds.
-
-    command_seconds: its limit.
-    """
-    return check.ready.longest(command_seconds) if check.ready else command_seconds
 
 
 def _tried_with_usual_limits(request: Request, first: Result) -> Result:
@@ -175,22 +168,20 @@ def _noted(result: Result, note: str) -> Result:
 
 def _attempt(request: Request, folder: Path, image: Path | None = None) -> Result:
     started = time.monotonic()
-    end = started + request.total_seconds
-    line, began, console_before = "", False, 0
+    limits = request.limits
+    end = started + limits.total
+    line, began, console_before, booted = "", False, 0, None
     try:
-        deadline = min(end, started + request.boot_seconds)
+        deadline = min(end, started + limits.boot)
         with _guest(request, folder, image, deadline) as guest:
-            line = guest.command_line
+            line, booted = guest.command_line, None if image else time.monotonic() - started
             observed = guest.begin(job.of_check(request.check, request.payload), deadline, request.check.ready)
             began, console_before = True, guest.console_before
             left = end - time.monotonic()
-            outcome = guest.finish(request.command_seconds, left)
-        outcome = replace(outcome, observed=observed)
-        if outcome.kind is OutcomeKind.TIMEOUT and left < longest(request.check, request.command_seconds):
-            outcome = replace(outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.HOST_FAILURE, reason=(
-                f"the limit for the whole job ({request.total_seconds:g} s) ended it before the command's own"
-                f" ({request.command_seconds:g} s) was up; raise --timeout."
-            ))  # fmt: skip
+            outcome = guest.finish(limits.command, left)
+        outcome = replace(outcome, observed=observed, limit_seconds=limits.command)
+        if outcome.kind is OutcomeKind.TIMEOUT:
+            outcome = _timed_out(outcome, request, left, guest.starved)
         if outcome.kind is OutcomeKind.ENDED:
             notes = (*outcome.notes, *verdict.unknown_words(outcome.counted))
             outcome = replace(outcome, out_of_memory=_killed_for_memory(outcome, folder), notes=notes)
@@ -198,7 +189,30 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
     except NoVerdict as error:
         outcome = error.outcome()
     outcome = _with_kernels_word(outcome, request.check, folder, console_before)
-    return Result(outcome, line, began, warm=image is not None)
+    return Result(outcome, line, began, warm=image is not None, booted=booted)
+
+
+def _timed_out(outcome: Outcome, request: Request, left: float, starved: str) -> Outcome:
+    """Return what it means that a command was still running.
+
+    left: seconds of the whole job that there were when it began.
+    starved: how this host kept the guest from running, if it did.
+    """
+    limits = request.limits
+    notes = (*outcome.notes, *(note for note in (starved, limits.note) if note))
+    outcome = replace(outcome, notes=notes)
+    if left < longest(request.check, limits.command):
+        reason = (
+            f"the limit for the whole job ({limits.total:g} s) ended it before the command's own"
+            f" ({limits.command:g} s) was up; raise --timeout."
+        )
+        return replace(outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.HOST_FAILURE, reason=reason)
+    if starved and limits.command_is_default:
+        reason = f"{outcome.reason} But {starved}. Run it again, or say with `timeout:` how long it may take."
+        return replace(
+            outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.HOST_OVERLOADED, reason=reason
+        )
+    return outcome
 
 
 def _guest(request: Request, folder: Path, image: Path | None, deadline: float) -> machine.Guest:

@@ -33,7 +33,7 @@ from bpfcompat.model import (
 from bpfcompat.records import manifests
 from bpfcompat.system import host, processes
 from bpfcompat.verdict import hints
-from bpfcompat.workflow import inputs, jobs
+from bpfcompat.workflow import inputs, jobs, limits
 from bpfcompat.workflow.begun import Begun, now
 from bpfcompat.workflow.boot_images import BootImages
 from bpfcompat.workflow.known import Known
@@ -45,8 +45,6 @@ from bpfcompat.workflow.shared import SharedVerdicts
 __all__ = ["Options", "Session"]
 
 _DEFAULTS = Options()
-_TOTAL_SECONDS = 180.0
-_BOOT_SECONDS = {"tcg": 30.0, "kvm": 10.0}
 
 
 class Session:
@@ -73,7 +71,8 @@ class Session:
             notice=notice,
         )
         self.warm = project.boot == "warm" and not options.cold
-        self.boot_images = BootImages(self.machines, self.cache, warm=self.warm)
+        self.pace = limits.Pace(self.cache)
+        self.boot_images = BootImages(self.machines, self.cache, self.pace, warm=self.warm)
         self.payloads = Payloads(self.machines.userland)
         self.store = records.VerdictStore(project.workdir)
         self.newest = records.Newest(self.store)
@@ -101,7 +100,8 @@ class Session:
     def boot_seconds(self, profile: Profile) -> float:
         """Return the limit for a boot of a profile's machine, by what runs it."""
         chosen = self.machines.accelerator(profile)
-        return self.options.boot_seconds or _BOOT_SECONDS[chosen.name if chosen else "tcg"]
+        kernel = self.machines.kernels.get(profile)
+        return limits.boot(self.pace, chosen.name if chosen else "tcg", kernel, self.options.boot_seconds)
 
     def boots_nothing(self) -> bool:
         """Tell whether the files of every check have turned out to be of no use."""
@@ -213,10 +213,9 @@ class Session:
             self.machines.kernels.refuse(job.profile)
         folder = self.store.evidence(key, self.id)
         manifests.keep(self.project.workdir, staged)
-        command_seconds = job.profile.timeout or job.check.timeout
-        boot_seconds = self.boot_seconds(job.profile)
-        total = self.options.total_seconds or max(
-            _TOTAL_SECONDS, boot_seconds + runner.longest(job.check, command_seconds)
+        kernel = self.machines.kernels.get(job.profile)
+        limit = limits.of(
+            self.pace, job, machine.accelerator, kernel, self.options.boot_seconds, self.options.total_seconds
         )
         self.machines.kernels.use(job.profile)
         ready = self.machines.with_payload(
@@ -225,9 +224,11 @@ class Session:
         check = replace(job.check, guest_modules=jobs.modules(job), limits=self._limits(job))
         request = runner.Request(
             ready, check, staged, staged.image, folder, self.boot_images.get(job.profile),
-            boot_seconds, command_seconds, total, self.project.retries,
+            limit, self.project.retries,
         )  # fmt: skip
         result = runner.run(request)
+        if result.booted is not None and kernel:
+            self.pace.booted(machine, kernel, result.booted)
         if request.image and not result.warm and not processes.interrupted():
             self.machines.notice(f"the boot image of {job.profile.id} could not be used; it is made anew next time.")
         return begun.record(self.machines, result.outcome, folder.relative_to(self.project.workdir), result)

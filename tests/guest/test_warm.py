@@ -37,7 +37,7 @@ def told(record):
     plain = dataclasses.asdict(record)
     for name in ("started_at", "finished_at", "seconds", "run_id", "boot", "qemu_command", "evidence"):
         del plain[name]
-    for name in ("command_seconds", "max_rss_kib", "kernel_log"):
+    for name in ("command_seconds", "limit_seconds", "max_rss_kib", "kernel_log"):
         del plain["outcome"][name]
     return plain
 
