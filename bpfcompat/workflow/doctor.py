@@ -120,7 +120,7 @@ def _accelerator(project: Project | None, cache: Path) -> Finding:
 def _to_probe(project: Project, cache: Path) -> Machine | None:
     machines = Machines(project, cache, offline=True)
     try:
-        return machines.to_probe() if machines.userland.kit else None
+        return machines.to_probe() if machines.userland(architecture.host().name).kit else None
     except BpfcompatError:
         return None  # what is wrong with the kernels is told in their own lines
 
