@@ -8,7 +8,7 @@ import pytest
 
 from bpfcompat import kernels
 from bpfcompat.guest import STREAM_KEPT
-from bpfcompat.model import COLLECTED, Check, Classification, Matrix, Profile, Project, Status
+from bpfcompat.model import COLLECTED, Check, Classification, Matrix, Project, Status
 from bpfcompat.records import collected
 from bpfcompat.system import host
 from bpfcompat.workflow import engine
@@ -96,9 +96,9 @@ def test_output_is_whole_whatever_a_command_does_to_the_disk(verdicts, tmp_path,
 
 def test_a_kernel_without_disks_streams_all_of_it(profiles, tmp_path):
     kernel = kernels.fetch(profiles["debian-12-6.1"], host.cache_folder())
-    bare = Profile("bare", f"path:{kernel.image}", root=Path("/"))
+    bare = replace(profiles["debian-12-6.1"], id="bare", kernel=f"path:{kernel.image}", root=Path("/"))
     check = Check("seq 40000; yes | head -c 1000000 >&2; touch file", root=tmp_path, collect=("file",))
-    session = Session(Project((check,), Matrix((bare, replace(profiles["debian-12-6.1"]))), tmp_path / ".bpfcompat"))
+    session = Session(Project((check,), Matrix((bare, profiles["debian-12-6.1"])), tmp_path / ".bpfcompat"))
     try:
         without, with_disks = (target.record for target in engine.run(session).targets)
     finally:
