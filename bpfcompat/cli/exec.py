@@ -6,15 +6,17 @@ import argparse
 import contextlib
 import fnmatch
 import os
+import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from bpfcompat.cli.output import Out, Prefixed, say
 from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.guest import collect
 from bpfcompat.model import Matrix as Kernels
 from bpfcompat.model import Outcome, OutcomeKind, Profile, Project
 from bpfcompat.system import host, processes
@@ -33,6 +35,10 @@ _SECRETS = (
     "*PRIVATE_KEY*", "*SIGNING_KEY*", "*AUTH*", "ACTIONS_*", "AWS_*",
 )  # fmt: skip
 """What must not get to where the program's output may be published; compared without regard to case."""
+_GO_OUTPUT = re.compile(
+    r"--?test\.(?:coverprofile|gocoverdir|cpuprofile|memprofile|blockprofile|mutexprofile|trace)=(.+)"
+)
+"""Flags of Go's package testing that name a file or folder of its own."""
 _GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -51,6 +57,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--env", action="append", default=[], metavar="NAME[=VALUE]", help="add to the environment (repeatable)"
+    )
+    parser.add_argument(
+        "--collect",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="bring these files back, for instance 'core.*' (repeatable)",
     )
     parser.add_argument("-i", "--interactive", action="store_true", help="pass standard input on")
     parser.add_argument("--memory", metavar="SIZE", help="of the guest (default: the profile's, or 512M)")
@@ -71,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
         tuple(arguments), Path(os.environ.get("PWD", "")) if _is_here(os.environ.get("PWD", "")) else Path.cwd(),
         environment(os.environ, options.env), tuple(folder.absolute() for folder in options.share),
         0 if options.interactive else None, _seconds(options.timeout), options.cold,
+        tuple(collect.pattern(text, "--collect") for text in options.collect), outputs(arguments[1:]),
     )  # fmt: skip
     runner = programs.Programs(project, host.cache_folder(), say)
     profiles = project.matrix.profiles
@@ -190,6 +204,12 @@ def _is_private(name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in _SESSION) or any(
         fnmatch.fnmatchcase(name.upper(), pattern) for pattern in _SECRETS
     )
+
+
+def outputs(arguments: Sequence[str]) -> tuple[Path, ...]:
+    """Return what `go test` wants a test program to write for it: it reads these files when the program is over."""
+    found = (_GO_OUTPUT.fullmatch(text) for text in arguments)
+    return tuple(Path(one[1]) for one in found if one and one[1].startswith("/"))
 
 
 # ---- running ----

@@ -40,6 +40,10 @@ class Program:
     """Folders that it may count on, and that may be empty."""
     input: bool = False
     """It reads what the host sends."""
+    collect: tuple[str, ...] = ()
+    """Patterns of files that come out, from the root and without its slash."""
+    collect_limit: int = 64
+    """MiB of all that they name together."""
 
 
 def _of_ready(ready: Ready) -> list[tuple[str, str]]:
@@ -51,6 +55,11 @@ def _of_ready(ready: Ready) -> list[tuple[str, str]]:
     return [*parts, *([("while ready", ready.meanwhile)] if ready.meanwhile else [])]
 
 
+def _of_collect(patterns: Sequence[str], mib: int) -> list[tuple[str, str]]:
+    limit = [("collect-limit", str(mib << 20))] if patterns else []
+    return [*(("collect", pattern) for pattern in patterns), *limit]
+
+
 def of_check(check: Check, payload: Payload) -> list[tuple[str, str]]:
     """Return the job of a check."""
     parts = [("command", check.command)]
@@ -58,9 +67,7 @@ def of_check(check: Check, payload: Payload) -> list[tuple[str, str]]:
     if check.limits == "distribution":
         parts.append(("limits", "distribution"))
     parts += _of_ready(check.ready) if check.ready else []
-    if check.collect:
-        parts += [("collect", pattern) for pattern in check.collect]
-        parts.append(("collect-limit", str(check.collect_limit << 20)))
+    parts += _of_collect(check.collect, check.collect_limit)
     parts += [("module", name) for name in check.guest_modules]
     if not payload.empty:
         parts.append(("payload", "yes"))
@@ -76,7 +83,11 @@ def of_program(program: Program) -> list[tuple[str, str]]:
     parts += [("env", f"{name}={value}") for name, value in program.environment]
     parts += [("share", path) for path in program.shares]
     parts += [("folder", path) for path in program.folders]
-    return parts + ([("input", "yes")] if program.input else [])
+    return [
+        *parts,
+        *_of_collect(program.collect, program.collect_limit),
+        *([("input", "yes")] if program.input else []),
+    ]
 
 
 def of_shell(check: Check, payload: Payload, rows: int, columns: int) -> list[tuple[str, str]]:

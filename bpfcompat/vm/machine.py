@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import initramfs, payload, shares
-from bpfcompat.model import Classification, Outcome, OutcomeKind, Profile, Project
+from bpfcompat.model import COLLECTED, Classification, Outcome, OutcomeKind, Profile, Project
 from bpfcompat.system import host, processes, slots
 from bpfcompat.vm import bootimage, job
+from bpfcompat.workflow import limits
 from bpfcompat.workflow.boot_images import BootImages
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.readiness import make_ready
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 NOT_FOUND = 127
 NO_VERDICT = 125
 TIMED_OUT = 124
-_BOOT_SECONDS = 30.0
 FOREVER = 864000.0
 
 
@@ -48,6 +49,10 @@ class Wanted:
     seconds: float = FOREVER
     """The program's limit."""
     cold: bool = False
+    collect: tuple[str, ...] = ()
+    """Patterns, relative to the working directory, of files that come back to their places here."""
+    outputs: tuple[Path, ...] = ()
+    """Files and folders that come back as well, wherever they are; absolute."""
 
 
 class ProgramNotFoundError(BpfcompatError):
@@ -62,6 +67,7 @@ class Programs:
         self._cache = cache
         self._notice = notice
         self._machines = Machines(project, cache, offline=False, notice=notice)
+        self._pace = limits.Pace(cache)
         self._lock = threading.Lock()
 
     def run(self, wanted: Wanted, profile: Profile, live: guests.Live) -> Outcome:
@@ -70,12 +76,12 @@ class Programs:
         live: what takes its stdout and stderr.
         Raises NoVerdict, and BpfcompatError for a mistake of the user's.
         """
-        images = BootImages(self._machines, self._cache, warm=not wanted.cold)
+        images = BootImages(self._machines, self._cache, self._pace, warm=not wanted.cold)
         with self._lock:
-            machine = make_ready(self._machines, images, profile, _BOOT_SECONDS)
+            machine, boot_seconds = make_ready(self._machines, images, self._pace, profile)
         path, brought = self._found(wanted, self._machines.userland(profile.arch))
         with slots.slot(self._cache / "slots", host.jobs(profile.memory)), self._scratch() as scratch:
-            return _Run(machine, profile, images.get(profile), scratch, self._notice).run(
+            return _Run(machine, profile, boot_seconds, images.get(profile), scratch, self._notice).run(
                 wanted, path, brought, live, self._machines
             )
 
@@ -116,6 +122,7 @@ class _Run:
 
     machine: Machine
     profile: Profile
+    boot_seconds: float
     image: Path | None
     scratch: Path
     notice: Callable[[str], None]
@@ -140,12 +147,14 @@ class _Run:
             self._raise()
             program = job.Program(
                 wanted.arguments, path, str(wanted.directory), tuple(wanted.environment.items()), brought.paths,
-                _folders(wanted.environment), input=wanted.input is not None,
+                _folders(wanted), input=wanted.input is not None, collect=_patterns(wanted),
             )  # fmt: skip
-            guest.begin(job.of_program(program), time.monotonic() + _BOOT_SECONDS)
+            guest.begin(job.of_program(program), time.monotonic() + self.boot_seconds)
             if wanted.input is not None:
                 guest.feed(wanted.input)
-            return guest.finish(wanted.seconds, FOREVER)
+            outcome = guest.finish(wanted.seconds, FOREVER)
+        bring_back(outcome, self.scratch / "evidence" / COLLECTED, (wanted.directory, *wanted.outputs))
+        return outcome
 
     def _guest(self, disk: Path, live: guests.Live) -> guests.Guest:
         from bpfcompat.vm import machine as guests
@@ -160,7 +169,7 @@ class _Run:
                     raise
                 bootimage.discard(self.image)
                 self.notice(f"a boot image could not be used, and is made anew next time: {error.message}")
-        return guests.boot(self.machine, disk, evidence, time.monotonic() + _BOOT_SECONDS, live)
+        return guests.boot(self.machine, disk, evidence, time.monotonic() + self.boot_seconds, live)
 
     def _stage(self, brought: shares.Shares, disk: Path) -> None:
         try:
@@ -176,10 +185,42 @@ class _Run:
             raise self._failure
 
 
-def _folders(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the folders that the environment speaks of, and that programs take for granted."""
-    named = (environment.get(name, "") for name in ("HOME", "TMPDIR"))
-    return tuple(dict.fromkeys(name for name in named if name.startswith("/")))
+def _folders(wanted: Wanted) -> tuple[str, ...]:
+    """Return the folders that the environment speaks of and programs take for granted, and those of outputs."""
+    named = (wanted.environment.get(name, "") for name in ("HOME", "TMPDIR"))
+    outputs = (str(path if path.is_dir() else path.parent) for path in wanted.outputs)
+    return tuple(dict.fromkeys(name for name in (*named, *outputs) if name.startswith("/")))
+
+
+def _patterns(wanted: Wanted) -> tuple[str, ...]:
+    """Return what is to come back, from the root of the guest; what is special in patterns stands for itself in our own paths."""
+    below = [f"{_escaped(wanted.directory)}/{text}" for text in wanted.collect]
+    return tuple(text.lstrip("/") for text in (*below, *map(_escaped, wanted.outputs)))
+
+
+def _escaped(path: Path) -> str:
+    """Return a pattern that names just this path, in the syntax of fnmatch(3)."""
+    return re.sub(r"([\\*?\[])", r"\\\1", str(path))
+
+
+def bring_back(outcome: Outcome, folder: Path, allowed: Sequence[Path]) -> None:
+    """Copy what came out of a guest to where it stands here.
+
+    folder: what came out, by its path in the guest.
+    allowed: what may be written here; a guest could name any path.
+    Raises BpfcompatError for a place that is none of these, and for one that cannot be written.
+    """
+    for one in outcome.collected:
+        target = Path("/", one.path)
+        place = target.parent.resolve() / target.name
+        if not any(place == path.resolve() or place.is_relative_to(path.resolve()) for path in allowed):
+            raise BpfcompatError(f"the guest handed out {target}, which leads to {place}: that was not asked for.")
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)
+            shutil.copy(folder / one.path, place)
+        except OSError as error:
+            raise BpfcompatError(f"{target} came out of the guest and cannot be written: {error.strerror}.") from error
 
 
 def exit_code(outcome: Outcome) -> int:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Classification, Profile
 from bpfcompat.vm import Machine
+from bpfcompat.workflow import limits
 from bpfcompat.workflow.boot_images import BootImages
 from bpfcompat.workflow.machines import Machines
 
 
-def make_ready(machines: Machines, images: BootImages, profile: Profile, boot_seconds: float) -> Machine:
-    """Return a profile's machine, with everything that it boots from, and its boot image if it has one.
+def make_ready(machines: Machines, images: BootImages, pace: limits.Pace, profile: Profile) -> tuple[Machine, float]:
+    """Return a profile's machine, with everything that it boots from and its boot image if it can have one, and its boot's limit.
 
-    boot_seconds: limit for the boot that the image is made of.
+    pace: tells how long boots take here.
     Raises NoVerdict (KERNEL_UNAVAILABLE, HOST_FAILURE), BpfcompatError.
     """
     userland = machines.userland(profile.arch)
@@ -34,8 +35,9 @@ def make_ready(machines: Machines, images: BootImages, profile: Profile, boot_se
     machine = machines.machine(profile)
     if machine is None:
         raise NoVerdict(Classification.HOST_FAILURE, "the guest could not be built.")
+    seconds = limits.boot(pace, machine.accelerator, kernel, None)
     if not images.is_ready(profile):
         machines.notice(f"booting {kernel.version} once, to be restored from now on")
-        images.save(profile, boot_seconds)
+        images.save(profile, seconds)
     machines.kernels.use(profile)
-    return machine
+    return machine, seconds

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bpfcompat.model import Check, Outcome, Profile, Project
 from bpfcompat.vm import bootimage, job
-from bpfcompat.workflow import jobs
+from bpfcompat.workflow import jobs, limits
 from bpfcompat.workflow.boot_images import BootImages
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.payloads import Payloads
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from bpfcompat.vm import Machine
     from bpfcompat.vm import machine as guests
 
-BOOT_SECONDS = 30.0
 FOREVER = 864000.0
 
 
@@ -59,8 +58,11 @@ def run(
     Raises NoVerdict, BpfcompatError.
     """
     machines = Machines(project, cache, offline=False, notice=notice)
-    images = BootImages(machines, cache, warm=gdb is None)
-    machine = make_ready(machines, images, profile, BOOT_SECONDS)
+    pace = limits.Pace(cache)
+    images = BootImages(machines, cache, pace, warm=gdb is None)
+    machine, boot_seconds = make_ready(machines, images, pace, profile)
+    if gdb:  # whoever debugs takes the time that it takes
+        boot_seconds = FOREVER
     job_of_it = jobs.plan(replace(project, checks=(check,), matrix=replace(project.matrix, profiles=(profile,))))[0]
     check, profile = job_of_it.check, job_of_it.profile
     if check.validation:
@@ -78,8 +80,8 @@ def run(
         )
         parts = job.of_shell(wanted, staged, terminal.rows, terminal.columns)
         (scratch / "evidence").mkdir()
-        with _guest(machine, images.get(profile), disk, scratch, terminal.live, gdb) as guest:
-            guest.begin(parts, time.monotonic() + (FOREVER if gdb else BOOT_SECONDS))
+        with _guest(machine, images.get(profile), disk, scratch, terminal.live, gdb, boot_seconds) as guest:
+            guest.begin(parts, time.monotonic() + boot_seconds)
             terminal.attached(guest.feed(terminal.source, terminal.typed))
             return guest.finish(FOREVER, FOREVER)
     finally:
@@ -93,12 +95,13 @@ def _guest(
     scratch: Path,
     live: guests.Live,
     gdb: Callable[[Path], None] | None,
+    boot_seconds: float,
 ) -> guests.Guest:
     from bpfcompat.vm import machine as guests
 
     if gdb is None and image:
         return bootimage.restore(machine, image, disk, scratch / "evidence", live)
-    deadline = time.monotonic() + (FOREVER if gdb else BOOT_SECONDS)
+    deadline = time.monotonic() + boot_seconds
     if gdb is None:
         return guests.boot(machine, disk, scratch / "evidence", deadline, live)
     socket = scratch / "gdb"

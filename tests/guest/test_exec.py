@@ -177,6 +177,27 @@ def test_nothing_is_left_when_the_reader_goes_or_we_are_ended(tmp_path):
             threading.Event().wait(0.01)
 
 
+def test_what_is_collected_stands_here_afterwards_also_of_a_program_that_dies(tmp_path):
+    (tmp_path / "seen").write_text("old\n")
+    script = "mkdir -p out/a; echo x > out/a/b; echo new > seen; echo y > other; kill -SEGV $$"
+    flags = ("--kernel", KERNEL, "--collect", "out/**", "--collect", "seen", "--collect", "core.*")
+    assert run("sh", "-c", script, cwd=tmp_path, flags=flags).returncode == 128 + signal.SIGSEGV
+    assert ((tmp_path / "out/a/b").read_text(), (tmp_path / "seen").read_text()) == ("x\n", "new\n")
+    assert [path.read_bytes()[:4] for path in tmp_path.glob("core.sh.*")] == [b"\x7fELF"]
+    assert not (tmp_path / "other").exists()
+
+
+def test_nothing_is_written_where_a_link_leads_away(tmp_path):
+    """A guest may hand out whatever it likes under names that were asked for."""
+    away = tmp_path.parent / f"{tmp_path.name}-away"
+    away.mkdir()
+    (tmp_path / "link").symlink_to(away)
+    script = "rm link; mkdir link; echo evil > link/file"
+    ended = run("sh", "-c", script, cwd=tmp_path, flags=("--kernel", KERNEL, "--collect", "**"))
+    assert (ended.returncode, "was not asked for" in ended.stderr.decode()) == (125, True), ended.stderr
+    assert list(away.iterdir()) == []
+
+
 @pytest.mark.skipif(not shutil.which("go"), reason="there is no Go toolchain here")
 def test_go_test_runs_its_tests_by_it(tmp_path):
     (tmp_path / "go.mod").write_text("module example\n\ngo 1.19\n")
@@ -187,8 +208,13 @@ def test_go_test_runs_its_tests_by_it(tmp_path):
     )
     wrapper = f"{sys.executable} -m bpfcompat exec --kernel {KERNEL} --"
     ended = subprocess.run(
-        ["go", "test", "-v", "-exec", wrapper, "./..."], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["go", "test", "-v", "-coverprofile=cover", "-exec", wrapper, "./..."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 1
+    assert (tmp_path / "cover").read_text().startswith("mode: ")
     for line in ("--- PASS: TestKernel", "Linux version", "--- FAIL: TestFails", "FAIL\texample"):
         assert line in ended.stdout

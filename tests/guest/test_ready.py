@@ -93,7 +93,7 @@ def test_a_command_runs_meanwhile_and_must_pass(verdicts):
     [
         (f"trap 'exit 0' INT; {WAITS}", Ready("stdout", "never", within=2.0), "READY_NOT_SEEN", "was not seen within 2 s", False),
         ("echo no >&2; exit 1", ATTACHED, "ENDED_BEFORE_READY", "exited 1 before a match of /^attached$/ in stdout was seen", True),
-        ("echo attached; exit 0", ATTACHED, "ENDED_BEFORE_SIGNAL", "did not wait for SIGINT", False),
+        ("echo attached", Ready("stdout", "attached", meanwhile="sleep 100"), "ENDED_BEFORE_SIGNAL", "did not wait for SIGINT", False),
         (f"trap '' INT; echo attached; {WAITS}", ATTACHED, "IGNORED_SIGNAL", "got SIGINT, but did not end", False),
         (LOADER, Ready("stdout", "attached", meanwhile="sleep 100"), "COMMAND_TIMEOUT", "`while_ready` did not end", False),
         (f"trap 'exit 4' INT; echo attached; {WAITS}", ATTACHED, "COMMAND_VALIDATION_FAILURE", "exited 4 (expected 0, after SIGINT)", True),

@@ -25,6 +25,30 @@ static bool names(const char *pattern, const char *path)
 	return *path && fnmatch(wanted, name, 0) == 0 && names(rest, below);
 }
 
+/* Whether there may be something below a folder that a pattern names. */
+static bool leads_to(const char *pattern, const char *folder)
+{
+	const char *rest = strchrnul(pattern, '/'), *below = strchrnul(folder, '/');
+	char wanted[NAME_MAX + 1], name[NAME_MAX + 1];
+
+	if (!*pattern || !*folder)
+		return true;
+	snprintf(wanted, sizeof(wanted), "%.*s", (int)(rest - pattern), pattern);
+	snprintf(name, sizeof(name), "%.*s", (int)(below - folder), folder);
+	if (!strcmp(wanted, "**"))
+		return true;
+	return fnmatch(wanted, name, 0) == 0 && leads_to(rest + (*rest == '/'), below + (*below == '/'));
+}
+
+static bool may_hold_wanted(const struct job *job, const char *folder)
+{
+	bool may = false;
+
+	for (size_t i = 0; i < job->collect_count && !may; i++)
+		may = leads_to(job->collect[i], folder);
+	return may;
+}
+
 static bool is_wanted(const struct job *job, const char *path)
 {
 	bool wanted = false;
@@ -38,9 +62,16 @@ static bool is_wanted(const struct job *job, const char *path)
 /* Whether core dumps are wanted; they then land in the working directory, wherever a process is when it dies. */
 static void prepare_cores(const struct job *job)
 {
-	cores_wanted = is_wanted(job, "core.name.1");
-	if (cores_wanted)
-		write_file("/proc/sys/kernel/core_pattern", WORK_ROOT "/core.%e.%p");
+	const char *folder = job->program ? job->directory : WORK_ROOT;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/core.name.1", job->program ? job->directory + 1 : "");
+	cores_wanted = is_wanted(job, path + (job->program == NULL));
+	if (!cores_wanted)
+		return;
+	snprintf(path, sizeof(path), "%s/core.%%e.%%p", folder);
+	/* The kernel takes 127 bytes; a name alone stands for the folder of the process that dies. */
+	write_file("/proc/sys/kernel/core_pattern", strlen(path) < 128 ? path : "core.%e.%p");
 }
 
 static void put_file(const char *path, const struct stat *status)
@@ -71,7 +102,10 @@ static void put_file(const char *path, const struct stat *status)
 	close(fd);
 }
 
-/* Links to files come as the files. What is mounted in the working directory is not looked at: it may never answer. */
+/*
+ * Links to files come as the files. What a command mounts in the working directory is not looked at: it may never answer.
+ * Of a program the patterns begin at the root, and its folders are mounts themselves.
+ */
 static void put_tree(const struct job *job, const char *folder, dev_t device)
 {
 	struct dirent **entries = NULL;
@@ -85,7 +119,7 @@ static void put_tree(const struct job *job, const char *folder, dev_t device)
 		if (strcmp(name, ".") && strcmp(name, "..") &&
 		    snprintf(path, sizeof(path), "%s%s%s", folder, *folder ? "/" : "", name) < (int)sizeof(path) &&
 		    lstat(path, &status) == 0) {
-			if (S_ISDIR(status.st_mode) && status.st_dev == device)
+			if (S_ISDIR(status.st_mode) && (status.st_dev == device || job->program) && may_hold_wanted(job, path))
 				put_tree(job, path, device);
 			else if (!S_ISDIR(status.st_mode) && is_wanted(job, path) && stat(path, &status) == 0 && S_ISREG(status.st_mode)) {
 				if ((uint64_t)status.st_size > job->collect_bytes - collected)
@@ -107,7 +141,7 @@ static void put_collected(const struct job *job)
 	struct stat root;
 
 	collect_notes = open_memstream(&text, &length);
-	if (!collect_notes || chdir(WORK_ROOT) < 0 || stat(".", &root) < 0)
+	if (!collect_notes || chdir(job->program ? "/" : WORK_ROOT) < 0 || stat(".", &root) < 0)
 		return;
 	put_tree(job, "", root.st_dev);
 	/* A pattern that names core dumps counts as met since the command began: most commands leave none. */

@@ -140,7 +140,7 @@ static void ready_child_ended(pid_t pid, int status)
 {
 	if (pid == ready.watcher && status == 0)
 		see_sign();
-	if (pid != ready.meanwhile)
+	if (pid != ready.meanwhile || ready.command < 0)
 		return;
 	say("MEANWHILE", "%d", status);
 	end_command();

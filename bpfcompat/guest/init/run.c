@@ -104,6 +104,7 @@ static bool reap(pid_t command, int *status, struct rusage *usage)
 			*status = code;
 			*usage = one;
 			ended = true;
+			ready.command = -1; /* what runs meanwhile is killed now, which says nothing of it */
 		} else {
 			ready_child_ended(pid, code);
 		}

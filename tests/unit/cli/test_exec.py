@@ -2,7 +2,7 @@
 
 import pytest
 
-from bpfcompat.cli.exec import environment
+from bpfcompat.cli.exec import environment, outputs
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import preflight, shares
 from bpfcompat.model import Classification, Outcome, OutcomeKind
@@ -63,3 +63,13 @@ def test_the_root_folder_is_not_shared():
 )
 def test_each_end_has_its_exit_code(outcome, code):
     assert programs.exit_code(outcome) == code
+
+
+def test_what_go_wants_to_read_afterwards_comes_back():
+    arguments = [
+        "-test.coverprofile=/tmp/b001/_cover_.out",
+        "-test.run=/x",
+        "--test.gocoverdir=/tmp/b001/dir",
+        "-test.trace=rel",
+    ]
+    assert [str(path) for path in outputs(arguments)] == ["/tmp/b001/_cover_.out", "/tmp/b001/dir"]
