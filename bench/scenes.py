@@ -55,8 +55,8 @@ def told_seconds(folder: Path) -> float:
     return float(report["targets"][0]["functional"]["tests"][0]["duration_ms"]) / 1000
 
 
-def qemu_alone(folder: Path, repeat: int) -> list[Row]:
-    """QEMU's start and end, which no run can do without."""
+def emulator_only(folder: Path) -> Callable[[], float]:
+    """Return what starts QEMU and ends it, which no run can do without; nothing runs in it."""
     machine = machine_of(folder, MVP[1])
     disk = folder / "disk"
     disk.touch()
@@ -72,7 +72,27 @@ def qemu_alone(folder: Path, repeat: int) -> list[Row]:
             assert isinstance(guest.monitor(10), Monitor)
         return time.perf_counter() - started
 
-    return [Row("QEMU starts and ends, nothing else", in_turns({"": start}, repeat)[""])]
+    return start
+
+
+def qemu_alone(folder: Path, repeat: int) -> list[Row]:
+    """QEMU's start and end."""
+    return [Row("QEMU starts and ends, nothing else", in_turns({"": emulator_only(folder)}, repeat)[""])]
+
+
+def one_program(folder: Path, repeat: int) -> list[Row]:
+    """`bpfcompat exec` of a program that does nothing, by what QEMU takes for its own start and end."""
+
+    def program() -> float:
+        return right(run([*TOOL, "exec", "--kernel", MVP[1].kernel, "--", "true"], folder)).seconds
+
+    program()
+    found = in_turns({"program": program, "emulator": emulator_only(folder)}, repeat)
+    ratios = tuple(one / other for one, other in zip(found["program"], found["emulator"], strict=True))
+    return [
+        Row("`bpfcompat exec -- true`, whole process", found["program"]),
+        Row("the same, by QEMU's start and end", ratios, "times", target=5),
+    ]
 
 
 def machine_of(folder: Path, profile: Profile) -> qemu.Machine:
@@ -281,6 +301,6 @@ def empty_cache(folder: Path, repeat: int) -> list[Row]:
 
 
 ALL = (
-    qemu_alone, cold_boots, one_kernel, both_architectures, ten_kernels, many_verdicts, nothing_to_do, much_output,
+    qemu_alone, cold_boots, one_program, one_kernel, both_architectures, ten_kernels, many_verdicts, nothing_to_do, much_output,
     peak_memory, boot_images, empty_cache,
 )  # fmt: skip

@@ -10,7 +10,6 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -256,6 +255,8 @@ def _several(
         finally:
             for stream in lines:
                 stream.close()
+
+    from concurrent.futures import ThreadPoolExecutor
 
     memory = max(profile.memory for profile in profiles)
     with ThreadPoolExecutor(host.jobs(memory)) as pool:

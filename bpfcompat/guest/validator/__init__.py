@@ -7,6 +7,7 @@ import os
 import struct
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict, did_you_mean
@@ -14,7 +15,9 @@ from bpfcompat.guest.kit import Kit
 from bpfcompat.model import Classification
 from bpfcompat.system import digest, host, processes
 from bpfcompat.validation import Validation
-from bpfcompat.verdict import findings
+
+if TYPE_CHECKING:
+    from bpfcompat.verdict import findings
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra")
@@ -127,6 +130,8 @@ def check_object(path: Path, content: Path, validation: Validation, program: Pat
     Raises NoVerdict (LOADER_NOT_RUNNABLE) for an object that libbpf cannot open or does not know all sections of, and
     BpfcompatError for a manifest that names what is not in it.
     """
+    from bpfcompat.verdict import findings  # only an object needs it, and not every run has one
+
     refuse_foreign(path, content)
     result = processes.run([str(program), "--mode", "open", str(content)], confined=True)
     said = [line for line in result.stderr.decode(errors="replace").splitlines() if line.strip()]

@@ -1,5 +1,8 @@
 """What a program of `bpfcompat exec` finds around it, and what its end is told as."""
 
+import subprocess
+import sys
+
 import pytest
 
 from bpfcompat.cli.exec import environment, outputs
@@ -73,3 +76,20 @@ def test_what_go_wants_to_read_afterwards_comes_back():
         "-test.trace=rel",
     ]
     assert [str(path) for path in outputs(arguments)] == ["/tmp/b001/_cover_.out", "/tmp/b001/dir"]
+
+
+def test_what_a_program_does_not_need_is_not_loaded():
+    code = "import sys; from bpfcompat.cli import exec, _parse; _parse(['exec', '--', 'true']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {
+        "doit",
+        "yaml",
+        "jsonschema",
+        "jinja2",
+        "watchdog",
+        "pathspec",
+        "fsspec",
+        "distributed",
+        "bpfcompat.verdict",
+    }
+    assert heavy.isdisjoint(loaded)
