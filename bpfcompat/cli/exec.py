@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from bpfcompat.system import host, processes
 from bpfcompat.workflow import programs
 
 VARIABLE = "BPFCOMPAT_KERNEL"
+_LOG_LINES = 100
 _READER_GONE = 141
 """128 and SIGPIPE's number: what a program has that nobody reads any more."""
 _SESSION = (
@@ -232,9 +233,19 @@ def _one(
     code = programs.exit_code(outcome)
     if outcome.kind is not OutcomeKind.ENDED and not processes.interrupted() and not out.gone:
         say(_sentence(outcome, profile))
-    for note in outcome.notes:
+        sys.stderr.write("".join(f"  {line}\n" for line in outcome.kernel_log.splitlines()[-_LOG_LINES:]))
+    for note in _notes(outcome):
         say(note)
     return _Result(code, time.monotonic() - started, outcome.reason)
+
+
+def _notes(outcome: Outcome) -> Iterator[str]:
+    yield from outcome.notes
+    if outcome.taint and outcome.taint.after != outcome.taint.before:
+        from bpfcompat.verdict import taint  # few programs taint their kernel
+
+        if sentence := taint.sentence(outcome.taint):
+            yield f"{sentence}."
 
 
 def _sentence(outcome: Outcome, profile: Profile) -> str:

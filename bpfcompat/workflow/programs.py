@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ NOT_FOUND = 127
 NO_VERDICT = 125
 TIMED_OUT = 124
 FOREVER = 864000.0
+_LOG_BYTES = 16384
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ class _Run:
             if wanted.input is not None:
                 guest.feed(wanted.input)
             outcome = guest.finish(wanted.seconds, FOREVER)
+            outcome = replace(outcome, kernel_log=self._kernel_log(guest.console_before))
         bring_back(outcome, self.scratch / "evidence" / COLLECTED, (wanted.directory, *wanted.outputs))
         return outcome
 
@@ -170,6 +172,11 @@ class _Run:
                 bootimage.discard(self.image)
                 self.notice(f"a boot image could not be used, and is made anew next time: {error.message}")
         return guests.boot(self.machine, disk, evidence, time.monotonic() + self.boot_seconds, live)
+
+    def _kernel_log(self, since: int) -> str:
+        """Return the last of what the kernel said after the first `since` bytes of its console."""
+        said = (self.scratch / "evidence" / "console.log").read_bytes()[since:]
+        return said[-_LOG_BYTES:].decode(errors="replace").replace("\r\n", "\n").strip()
 
     def _stage(self, brought: shares.Shares, disk: Path) -> None:
         try:

@@ -110,6 +110,8 @@ def test_standard_input_is_empty_or_passed_on(tmp_path):
         ("exit 255", (), 255, ""),
         ("echo partly; sleep 100", ("--timeout", "1s"), 124, "still running after 1 s"),
         ("echo c > /proc/sysrq-trigger", (), 125, "The kernel panicked"),
+        ("echo c > /proc/sysrq-trigger", (), 125, "Kernel panic - not syncing: sysrq triggered crash"),
+        ("echo 512 > /proc/sys/kernel/tainted", (), 0, "the kernel was tainted meanwhile: W"),
         ("reboot -f", (), 125, "rebooted or powered off"),
     ],
 )
