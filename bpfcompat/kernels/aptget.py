@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bpfcompat.architecture import Architecture
+from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import atomic, processes
 
 _INDEX_SECONDS = 600  # profiles of one suite in one run read the same index
+_ROOM_MIB = 100
+"""More than a suite's index takes, packed and unpacked."""
 _SHELL_BYTES = (
     65536  # a package below this only depends on others: meta-packages, and Debian's linux-image from 6.19 on
 )
@@ -43,13 +47,27 @@ def updated(state: Path, guest: Architecture, lines: Callable[[], list[str]], wh
     with atomic.locked(state / "lock"):
         if not stamp.exists() or time.time() - stamp.stat().st_mtime > _INDEX_SECONDS:
             atomic.write(state / "sources.list", "\n".join([*lines(), ""]).encode())
-            processes.check(
-                ["apt-get", *options, "update", "-qq", "--error-on=any"],
-                doing=f"reading the package index of {what}",
-                hint=hint,
-            )
+            try:
+                processes.check(
+                    ["apt-get", *options, "update", "-qq", "--error-on=any"],
+                    doing=f"reading the package index of {what}",
+                    hint=hint,
+                )
+            except BpfcompatError as error:
+                _tell_of_no_room(state, error)
+                raise
             atomic.write(stamp, b"")
     return options
+
+
+def _tell_of_no_room(state: Path, error: BpfcompatError) -> None:
+    """Raise another error where a full disk is why: apt 3.0 then asks for a form of the index that no mirror has, and says 404."""
+    free = shutil.disk_usage(state).free >> 20
+    if free < _ROOM_MIB:
+        raise BpfcompatError(
+            f"{error.message} There may be no room for it: {free} MiB are free in {state}.",
+            "make room: bpfcompat cache prune --unused 30",
+        ) from error
 
 
 def shown(options: list[str], name: str) -> dict[str, str]:

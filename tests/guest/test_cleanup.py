@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -146,7 +147,10 @@ def test_a_cache_without_room_for_a_kernel_is_one_sentence(project):
     script = f"mkdir cache && mount -t tmpfs -o size=60m none cache && ln -s {KIT.folder.parent} cache/kit && $TOOL run"
     done = in_namespace(script, folder, BPFCOMPAT_CACHE=str(folder / "cache"))
     assert done.returncode == 1, done.stderr + done.stdout
-    assert "No space left on device" in done.stdout + done.stderr
+    # apt 3.0 (Debian 13) does not say it, and tells of a file that the mirror does not have.
+    assert re.search(
+        r"No space left on device|There may be no room for it: \d+ MiB are free", done.stdout + done.stderr
+    )
     assert "Traceback" not in done.stdout + done.stderr
 
 
