@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import libraries, preflight, rootfs
 from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
@@ -27,7 +28,7 @@ def userland(tmp_path_factory):
     for name in ("bin", "lib", "lib64"):
         (tree / name).symlink_to(f"usr/{name}")
     for program in PROGRAMS:
-        files = libraries.closure(Path(program), preflight.interpreter(Path(program)))
+        files = libraries.closure(Path(program), preflight.interpreter(Path(program)), architecture.host())
         for path, source in {**files, program: Path(program)}.items():
             target = tree / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,13 @@ def test_verdicts_come_while_images_are_still_being_made(tmp_path, monkeypatch):
     rows(project, jobs=1)  # so that what is missing afterwards is the images alone
     bootimage.prune(host.cache_folder(), 0)
     finished, real = [], bootimage.save
-    monkeypatch.setattr(bootimage, "save", lambda *args: (real(*args), finished.append(None)))
+
+    def save(*arguments):
+        took = real(*arguments)
+        finished.append(None)
+        return took
+
+    monkeypatch.setattr(bootimage, "save", save)
     made_before_first_row = []
 
     class Watching(Progress):
