@@ -123,6 +123,8 @@ class Profile:
     """What the packages in `kernel` and `modules` must be, in this order; empty if that is not said."""
     keys: tuple[str, ...] = ()
     """Files of OpenPGP keys, one of which must have signed each package."""
+    vendor: str = ""
+    """The row of the matrix's own `vendors:` that the kernel's name begins with, as JSON; empty for a shipped one."""
     timeout: float | None = None
     """Seconds for the command on this kernel; None means the check's own limit."""
     memory: int = 512
@@ -234,6 +236,27 @@ class Project:
 
 
 @dataclass(frozen=True)
+class Package:
+    """A package that a kernel came out of."""
+
+    name: str
+    version: str
+    url: str
+    """The vendor's own, whatever mirror it was fetched from."""
+    sha256: str
+    archive: tuple[str, ...] = ()
+    """Where it may be when it is not there any more."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a vendor's kernel came out of, and what vouched for it."""
+
+    packages: tuple[Package, ...]
+    keyring: str
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A kernel in the store: what exactly is booted, and where it came from."""
 
@@ -259,6 +282,8 @@ class Kernel:
     headers_disk: Path | None = None
     """Its headers, as a disk (kernels/headers.py); None if the profile does not ask for them."""
     headers_sha256: str = ""
+    origin: Origin | None = None
+    """Of a vendor's kernel that was fetched here and not locked before."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bpfcompat import architecture, kernels
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.kernels import facts, lock, sweep
+from bpfcompat.kernels import facts, lock, sweep, vendors
 from bpfcompat.model import Matrix, Profile
 from bpfcompat.project import FILE_NAME, load_project, matrix
 from bpfcompat.system import host
@@ -63,6 +63,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="amd64, cloud-amd64, rt-amd64, arm64, cloud-arm64 ... (default: %(default)s)",
     )
     swept.add_argument("--out", type=Path, metavar="FILE", help="write it here (default: to stdout)")
+
+    add("vendors", _vendors, "list the vendors' kernels that have names, as the table of docs/kernels.md")
+    trying = add(
+        "try", _try, "fetch a vendor's kernel from its own server, boot it once, and print a report to send back"
+    )
+    trying.add_argument("name", metavar="VENDOR[:RELEASE[/FLAVOUR]]", help="almalinux:9, or almalinux for all of them")
+
+
+def _vendors(options: argparse.Namespace) -> int:  # noqa: ARG001
+    """Print what is known of each row, as Markdown."""
+    from tabulate import tabulate
+
+    rows = [vendors.described(name) for name in vendors.rows.names()]
+    sys.stdout.write(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True) + "\n")
+    return 0
+
+
+def _try(options: argparse.Namespace) -> int:
+    from bpfcompat.report import Progress
+    from bpfcompat.system import processes
+    from bpfcompat.workflow import trying
+
+    booted = True
+    with processes.interruptible():
+        for profile in trying.profiles(options.name, Path().absolute()):
+            passed, text = trying.tried(profile, host.cache_folder(), Progress(sys.stderr))
+            sys.stdout.write(f"{text}\n\n")
+            sys.stdout.flush()
+            booted = booted and passed
+    return 0 if booted else 1
 
 
 def _matrix(options: argparse.Namespace) -> tuple[Matrix, Path]:

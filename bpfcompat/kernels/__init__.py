@@ -4,9 +4,21 @@ In comes a profile, whose kernel is named like `apt:bookworm/linux-image-cloud-a
 modules and its configuration on this disk, known by their digests. `sources/` has one module for each kind of name.
 """
 
-from bpfcompat.kernels.resolve import address, fetch, forget, has_headers, newest, pinned, refuse_foreign, renewed, use
+from bpfcompat.kernels.resolve import (
+    address,
+    fetch,
+    forget,
+    has_headers,
+    is_taken,
+    is_vendor,
+    newest,
+    pinned,
+    refuse_foreign,
+    renewed,
+    use,
+)
 
 __all__ = [
-    "address", "facts", "features", "fetch", "forget", "has_headers", "knowledge", "lock", "needs", "newest", "pinned",
-    "refuse_foreign", "renewed", "sources", "store", "sweep", "use",
+    "address", "facts", "features", "fetch", "forget", "has_headers", "is_taken", "is_vendor", "knowledge", "lock", "needs",
+    "newest", "pinned", "refuse_foreign", "renewed", "sources", "store", "sweep", "use", "vendors",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import ssl
 import urllib.error
 import urllib.request
 from http.client import HTTPException
@@ -21,11 +22,12 @@ def is_url(name: str) -> bool:
     return bool(_URL.match(name))
 
 
-def brought(name: str, root: Path, folder: Path) -> Path:
+def brought(name: str, root: Path, folder: Path, client: tuple[str, str] | None = None) -> Path:
     """Return a file: where it is, or where it was downloaded to.
 
     root: what paths are relative to.
     folder: where downloads go.
+    client: a certificate and its key for a server that asks for one.
     Raises NoVerdict (KERNEL_UNAVAILABLE) if it cannot be had whole.
     """
     if not is_url(name):
@@ -35,7 +37,8 @@ def brought(name: str, root: Path, folder: Path) -> Path:
         return path
     target = folder / (name.partition("?")[0].rpartition("/")[2] or "download")
     try:
-        with urllib.request.urlopen(name, timeout=_SECONDS) as answer, target.open("xb") as file:  # noqa: S310
+        context = _context(client) if client else None
+        with urllib.request.urlopen(name, timeout=_SECONDS, context=context) as answer, target.open("xb") as file:  # noqa: S310
             shutil.copyfileobj(answer, file)
             promised = answer.headers.get("Content-Length")
     except (OSError, HTTPException, ValueError) as error:
@@ -46,6 +49,12 @@ def brought(name: str, root: Path, folder: Path) -> Path:
         size = target.stat().st_size
         raise _unavailable(f"{name} came with {size:,} of {int(promised):,} bytes.", "run again")
     return target
+
+
+def _context(client: tuple[str, str]) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_cert_chain(*client)
+    return context
 
 
 def _unavailable(message: str, hint: str) -> NoVerdict:

@@ -45,6 +45,11 @@ def of(kernel: Kernel) -> dict[str, str]:
     }  # fmt: skip
 
 
+def has_bpf_lsm(config: dict[str, str]) -> bool:
+    """Tell whether BPF LSM is active without a change of the command line; config: as `options` returns it."""
+    return config.get("CONFIG_BPF_LSM") == "y" and "bpf" in config.get("CONFIG_LSM", "").split(",")
+
+
 def options(config: Path | None) -> dict[str, str]:
     """Return the options that a configuration sets; empty if there is none."""
     if config is None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Kernel
+from bpfcompat.model import Kernel, Origin, Package
 from bpfcompat.system import atomic, destination
 
-_FORMAT = 1
+_FORMAT = 2
+_READ = (1, 2)
+"""Format 1 has no packages."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,10 @@ class Locked:
     version: str
     image_sha256: str
     modules_sha256: str
+    packages: tuple[Package, ...] = ()
+    """Of a vendor's kernel: what it came out of."""
+    keyring: str = ""
+    """What vouched for these when they were locked."""
 
     def holds(self, kernel: Kernel) -> bool:
         """Tell whether a kernel is the one that is meant."""
@@ -34,7 +41,10 @@ Locks = dict[str, Locked]
 
 def of(kernel: Kernel) -> Locked:
     """Return what locks a profile to a kernel."""
-    return Locked(kernel.source, kernel.version, kernel.image_sha256, kernel.modules_sha256)
+    origin = kernel.origin or Origin((), "")
+    return Locked(
+        kernel.source, kernel.version, kernel.image_sha256, kernel.modules_sha256, origin.packages, origin.keyring
+    )
 
 
 def read(path: Path | None) -> Locks:
@@ -43,9 +53,9 @@ def read(path: Path | None) -> Locks:
         return {}
     try:
         value = json.loads(path.read_bytes())
-        if value["format"] != _FORMAT:
+        if value["format"] not in _READ:
             raise BpfcompatError(f"{path} is of format {value['format']}; this version reads {_FORMAT}.", f"rm {path}")
-        return {name: Locked(**row) for name, row in value["profiles"].items()}
+        return {name: _locked(row) for name, row in value["profiles"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BpfcompatError(
             f"{path} is not a lock file, or is damaged.",
@@ -53,10 +63,19 @@ def read(path: Path | None) -> Locks:
         ) from error
 
 
+def _locked(row: dict[str, Any]) -> Locked:
+    packages = (Package(**{**one, "archive": tuple(one["archive"])}) for one in row.get("packages", ()))
+    return Locked(**{**row, "packages": tuple(packages)})
+
+
+def _written(row: Locked) -> dict[str, Any]:
+    return {key: value for key, value in asdict(row).items() if value or key not in ("packages", "keyring")}
+
+
 def write(path: Path, locks: Locks) -> None:
     """Write a lock file; raises BpfcompatError if it cannot be written."""
     try:
-        text = atomic.json_text({"format": _FORMAT, "profiles": {name: asdict(row) for name, row in locks.items()}})
+        text = atomic.json_text({"format": _FORMAT, "profiles": {name: _written(row) for name, row in locks.items()}})
         destination.write(path, text.encode(errors="replace"))
     except OSError as error:
         raise BpfcompatError(f"{path} cannot be written: {error.strerror}.") from error

@@ -52,6 +52,12 @@ def watched(tree: Path) -> list[Path]:
     return [*found.values(), *(() if is_built(tree) else sorted({tree, *above}))]
 
 
+def compression(found: dict[str, Path]) -> str:
+    """Return how most of the modules are compressed: plain, gz, xz or zst; empty if there are none."""
+    suffixes = [name.rpartition(".ko")[2].lstrip(".") or "plain" for name in found if ".ko" in name]
+    return max(set(suffixes), key=suffixes.count, default="")
+
+
 def closure(tree: Path, wanted: Sequence[str]) -> list[Path]:
     """Return the files of the `wanted` modules and of all they depend on, in the order in which they can be loaded.
 

@@ -64,7 +64,9 @@ def without_modules(kernel: Kernel) -> str:
     }
     if kind in packages and not kernel.has_disks:
         return f"this kernel came without virtio_blk or ext4, which are in the package {packages[kind]}: name it in `modules:`"
-    return "this kernel came without its modules" if kernel.modules_disk is None else ""
+    if kernel.modules_disk is None:
+        return "this kernel came without its modules"
+    return "" if kernel.has_disks else "this kernel came without virtio_blk or ext4 among its modules"
 
 
 def _unfit(message: str, hint: str) -> NoVerdict:

@@ -15,31 +15,57 @@ from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import headers, sources, store
 from bpfcompat.kernels.lock import Locked
 from bpfcompat.kernels.sources import Asked
+from bpfcompat.kernels.vendors import rows
 from bpfcompat.model import Classification, Kernel, Profile
 
 
-def refuse_foreign(name: str) -> None:
-    """Raise BpfcompatError for a name that is of no kind of source that there is."""
+def refuse_foreign(name: str, own: str = "") -> None:
+    """Raise BpfcompatError for a name that is of no kind of source that there is, and of no vendor that is known.
+
+    own: the row of the project's own that the name's vendor is, as JSON.
+    """
     kind, _, rest = name.partition(":")
+    if own or kind in rows.table():
+        rows.find(name, own)
+        return
     if kind in sources.names() and (rest or kind == "host"):
         return
-    close = [other for other in difflib.get_close_matches(kind, sources.names(), n=1) if rest and other != kind]
+    known = [*sources.names(), *rows.table()]
+    close = [other for other in difflib.get_close_matches(kind, known, n=1) if rest and other != kind]
     kinds = ", ".join(other if other == "host" else f"{other}:..." for other in sources.names())
     raise BpfcompatError(
         f"'{name}' does not name a kernel.",
         f"did you mean '{close[0]}:{rest}'?"
         if close
-        else f"write one of {kinds}; for instance apt:bookworm/linux-image-cloud-amd64",
+        else f"write one of {kinds}, or a vendor's, for instance almalinux:9; `bpfcompat kernels vendors` lists them",
     )
+
+
+def is_taken(name: str) -> bool:
+    """Tell whether a name is that of a kind of source, or of a vendor in the table."""
+    return name in sources.names() or name in rows.table()
+
+
+def is_vendor(kind: str) -> bool:
+    """Tell whether a kernel of that kind comes out of a vendor's repository."""
+    return kind not in sources.names()
+
+
+def _source(kind: str, own: str = "") -> ModuleType:
+    if not own and kind in sources.names():
+        return sources.load(kind)
+    from bpfcompat.kernels.vendors import fetching
+
+    return fetching
 
 
 def _split(profile: Profile) -> tuple[ModuleType, str]:
     kind, _, rest = profile.kernel.partition(":")
     try:
-        refuse_foreign(profile.kernel)
+        refuse_foreign(profile.kernel, profile.vendor)
     except BpfcompatError as error:
         raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
-    return sources.load(kind), rest
+    return _source(kind, profile.vendor), rest
 
 
 def _is_local(source: ModuleType) -> bool:
@@ -57,7 +83,7 @@ def address(profile: Profile) -> str:
     told = guest in (architecture.host(), named)
     mark = "" if told else f"|{guest.name}"
     if not _is_local(source):
-        return profile.kernel + mark
+        return "|".join([profile.kernel, *([profile.vendor] if profile.vendor else []), *profile.keys]) + mark
     said = [profile.kernel, str(profile.root), "\n".join(profile.modules), profile.config or ""]
     return (
         "|".join([*said, *(["\n".join([*profile.sha256, *profile.keys])] if profile.sha256 or profile.keys else [])])
@@ -67,7 +93,7 @@ def address(profile: Profile) -> str:
 
 def has_headers(name: str) -> bool:
     """Tell whether a kernel of that name can come with its headers."""
-    return hasattr(sources.load(name.partition(":")[0]), "headers")
+    return hasattr(_source(name.partition(":")[0]), "headers")
 
 
 def pinned(profile: Profile, cache: Path, locked: Locked | None = None) -> Kernel | None:
@@ -143,11 +169,13 @@ def _fetched(profile: Profile, cache: Path, *, offline: bool, locked: Locked | N
             "run once without --offline",
         )
     exact = getattr(source, "exact", None) if locked else None
+    by_lock = getattr(source, "locked", None) if locked and locked.packages else None
     try:
         with _working_folder(cache) as folder:
             asked = Asked(exact(rest, locked.version) if exact and locked else rest, profile, cache, folder)
-            pin = f"{address(profile)}|{locked.version}" if exact and locked else address(profile)
-            kernel = store.add(cache, pin, profile.kernel, source.fetch(asked), architecture.of(profile.arch))
+            pin = f"{address(profile)}|{locked.version}" if (exact or by_lock) and locked else address(profile)
+            found = by_lock(asked, locked) if by_lock else source.fetch(asked)
+            kernel = store.add(cache, pin, profile.kernel, found, architecture.of(profile.arch))
     except NoVerdict as error:
         if locked is None:
             raise

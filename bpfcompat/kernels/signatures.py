@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +56,21 @@ def check(packages: Sequence[Path], keys: Sequence[Path], folder: Path, *, sha1:
     except NoVerdict:
         raise
     except BpfcompatError as error:
-        raise _refused(error.message, error.hint) from error
+        raise _refused(" ".join(error.message.split()), error.hint) from error
 
 
-def _imported(keys: Sequence[Path], folder: Path, sha1: bool) -> list[_Key]:
-    """Make the database of those keys that have not expired, and return all that the files hold."""
-    ring = folder / "gpg"
-    ring.mkdir(mode=0o700)
-    gpg = [
+def has_current_key(file: Path) -> bool:
+    """Tell whether a file of OpenPGP keys has one that has not expired; so it is taken to be where there is no gpg to tell."""
+    with tempfile.TemporaryDirectory(prefix="bpfcompat-") as ring:
+        try:
+            listed = processes.run([*_gpg(Path(ring)), "--show-keys", "--with-colons", str(file)]).stdout
+        except BpfcompatError:
+            return True
+    return any(not key.has_expired for key in _keys(listed))
+
+
+def _gpg(ring: Path) -> list[str]:
+    return [
         host.program("gpg"),
         "--homedir",
         str(ring),
@@ -71,18 +79,28 @@ def _imported(keys: Sequence[Path], folder: Path, sha1: bool) -> list[_Key]:
         "--no-autostart",
         "--no-auto-check-trustdb",
     ]
+
+
+def _keys(listed: bytes) -> list[_Key]:
+    """Return the keys in gpg's list with colons, whose form is described in its doc/DETAILS."""
+    found = re.findall(
+        r"^pub:(?:[^:]*:){5}(\d*):.*\n(?:(?!pub:|fpr:).*\n)*fpr:(?:[^:]*:){8}([0-9A-F]+):",
+        listed.decode(errors="replace"), re.MULTILINE,
+    )  # fmt: skip
+    return [_Key(fingerprint, int(expires or 0)) for expires, fingerprint in found]
+
+
+def _imported(keys: Sequence[Path], folder: Path, sha1: bool) -> list[_Key]:
+    """Make the database of those keys that have not expired, and return all that the files hold."""
+    ring = folder / "gpg"
+    ring.mkdir(mode=0o700)
+    gpg = _gpg(ring)
     for file in keys:
         if not file.is_file():
             raise _refused(f"there is no key {file}.", "correct `key:`")
-        # gpg's status speaks of each key in a file; one that this gpg cannot read is none that signs for us.
+        # A key that this gpg cannot read is none that signs for us: the list tells what came in.
         processes.run([*gpg, "--import", str(file)])
-    listed = processes.run([*gpg, "--list-keys", "--with-colons", "--fixed-list-mode"]).stdout.decode(errors="replace")
-    found = [
-        _Key(fingerprint, int(expires or 0))
-        for expires, fingerprint in re.findall(
-            r"^pub:(?:[^:]*:){5}(\d*):.*\n(?:(?!pub:|fpr:).*\n)*fpr:(?:[^:]*:){8}([0-9A-F]+):", listed, re.MULTILINE
-        )
-    ]
+    found = _keys(processes.run([*gpg, "--list-keys", "--with-colons"]).stdout)
     usable = [key for key in found if not key.has_expired]
     names = ", ".join(path.name for path in keys)
     if not usable:

@@ -9,13 +9,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import kit
-from bpfcompat.model import Classification, Kernel
+from bpfcompat.model import Classification, Kernel, Origin, Package
 from bpfcompat.system import atomic, digest, disk, processes
 
 FORMAT = 5
@@ -43,6 +44,7 @@ class Fetched:
     config: Path | None = None
     watched: tuple[Path, ...] = ()
     """Files of the user's whose change means another kernel; archives do not change."""
+    origin: Origin | None = None
 
 
 def add(cache: Path, address: str, source: str, fetched: Fetched, guest: Architecture) -> Kernel:
@@ -78,9 +80,12 @@ def add(cache: Path, address: str, source: str, fetched: Fetched, guest: Archite
                 "modules_sha256": modules_sha256,
                 "config_sha256": digest.of_file(folder / "config") if fetched.config else "",
                 "layout": LAYOUT,
+                "compression": modules.compression(all_modules),
             }
             atomic.write_json(folder / "kernel.json", described)
     pin = {"address": address, "source": source, "kernel": identity, "version": fetched.version, "watched": stamps}
+    if fetched.origin:
+        pin["origin"] = asdict(fetched.origin)
     atomic.write_json(_pin_path(cache, address), pin)
     kernel_found = pinned(cache, address)
     if kernel_found is None:
@@ -150,9 +155,15 @@ def pinned(cache: Path, address: str) -> Kernel | None:
         pin = json.loads(_pin_path(cache, address).read_text())
         if pin["watched"] != _stamps(Path(name) for name in pin["watched"]):
             return None
-        return _read(cache / "kernels" / pin["kernel"], pin["source"], pin["version"])
+        found = _read(cache / "kernels" / pin["kernel"], pin["source"], pin["version"])
+        return replace(found, origin=_origin(pin["origin"])) if found and "origin" in pin else found
     except (OSError, ValueError, KeyError, TypeError):
         return None  # absent, torn or foreign: fetched anew
+
+
+def _origin(said: dict[str, Any]) -> Origin:
+    packages = ({**one, "archive": tuple(one["archive"])} for one in said["packages"])
+    return Origin(tuple(Package(**one) for one in packages), said["keyring"])
 
 
 def held(cache: Path, source: str, version: str, image_sha256: str, modules_sha256: str) -> Kernel | None:

@@ -14,7 +14,8 @@ from bpfcompat.system import host, processes
 
 KERNEL = re.compile(r"boot/(?:vmlinuz|vmlinux|config)[^/]*|lib/modules/[^/]+/.+")
 HEADERS = re.compile(r"src/linux-[^/]+(?:/.+)?|lib/linux-kbuild-[^/]+/.+|lib/modules/[^/]+/(?:build|source)")
-"""What is wanted of an archive, by names as they are without a first usr/. Headers are held together by links."""
+KEYRINGS = re.compile(r"share/(?:keyrings|[^/]*keys)/.+")
+"""What is wanted of an archive, by names as they are without a first usr/. Headers and keys have links."""
 _BYTES_AT_MOST = 8 << 30
 
 
@@ -68,7 +69,7 @@ def _extract(archive: tarfile.TarFile, folder: Path, wanted: re.Pattern[str]) ->
         name = "/".join(parts[1:] if parts[:1] == ("usr",) else parts)
         if ".." in parts or member.name.startswith("/"):
             raise _unavailable(f"an archive holds the name {member.name[:100]!r}, which leads out of its folder.")
-        if not wanted.fullmatch(name) or not (member.isreg() or (member.issym() and wanted is HEADERS)):
+        if not wanted.fullmatch(name) or not (member.isreg() or (member.issym() and wanted is not KERNEL)):
             continue
         target = folder / name
         if not target.parent.resolve().is_relative_to(folder.resolve()):

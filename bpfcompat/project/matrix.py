@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bpfcompat import architecture, kernels
-from bpfcompat.architecture import Architecture
+from bpfcompat.architecture import AMD64, Architecture
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Check, Matrix, Profile
 from bpfcompat.project import document, schema
@@ -40,12 +41,28 @@ def load(where: str, base: Path) -> Matrix:
             f"{path}:1: a matrix is a mapping with a list of profiles.", "start it with a line `profiles:`"
         )
     schema.check(read, "matrix")
-    profiles = parse_profiles(read, read.value["profiles"], ("profiles",), path.parent)
+    profiles = parse_profiles(read, read.value["profiles"], ("profiles",), path.parent, _vendors(read))
     return Matrix(profiles, read.value.get("name") or path.stem, path)
 
 
-def parse_profiles(read: Document, rows: list[dict[str, Any]], location: Location, root: Path) -> tuple[Profile, ...]:
-    """Turn rows that fit the schema into profiles; raises BpfcompatError for duplicate ids and unknown kernels."""
+def _vendors(read: Document) -> dict[str, str]:
+    """Return the vendors that a matrix has of its own, each as JSON; raises BpfcompatError for a name that is taken."""
+    for name in read.value.get("vendors", {}):
+        if kernels.is_taken(name):
+            raise BpfcompatError(
+                f"{read.where(('vendors', name))}: '{name}' already names kernels of another kind.",
+                "give the row another name; for a mirror of a vendor's repository set BPFCOMPAT_MIRRORS",
+            )
+    return {name: json.dumps(row, sort_keys=True) for name, row in read.value.get("vendors", {}).items()}
+
+
+def parse_profiles(
+    read: Document, rows: list[dict[str, Any]], location: Location, root: Path, vendors: dict[str, str] | None = None
+) -> tuple[Profile, ...]:
+    """Turn rows that fit the schema into profiles; raises BpfcompatError for duplicate ids and unknown kernels.
+
+    vendors: those that the matrix has of its own, each as JSON.
+    """
     first: dict[str, int] = {}
     profiles = []
     for index, row in enumerate(rows):
@@ -57,18 +74,24 @@ def parse_profiles(read: Document, rows: list[dict[str, Any]], location: Locatio
             )
         first[row["id"]] = index
         known = {} if "kernel" in row else _from_catalogue(row["id"], read.where((*here, "id")))
-        profiles.append(_profile({**known, **row}, root, read, here))
+        profiles.append(_profile({**known, **row}, root, read, here, vendors or {}))
     return tuple(profiles)
 
 
-def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) -> Profile:
+def _profile(row: dict[str, Any], root: Path, read: Document, here: Location, vendors: dict[str, str]) -> Profile:
+    vendor = vendors.get(row["kernel"].partition(":")[0], "")
     try:
-        kernels.refuse_foreign(row["kernel"])
+        kernels.refuse_foreign(row["kernel"], vendor)
     except BpfcompatError as error:
         raise BpfcompatError(f"{read.where((*here, 'kernel'))}: {error.message}", error.hint) from error
     modules, sha256, keys = (_several(row.get(key, ())) for key in ("modules", "sha256", "key"))
     _refuse_misplaced(row, 1 + len(modules), len(sha256), read, here)
     arch = _architecture(row, read, here)
+    if arch not in ("", AMD64.name) and (vendor or kernels.is_vendor(row["kernel"].partition(":")[0])):
+        raise BpfcompatError(
+            f"{read.where((*here, 'arch'))}: vendors' kernels are known for {AMD64.name} only.",
+            f"remove `arch: {arch}`, or name a package of that architecture with `apt:`, `deb:` or `rpm:`",
+        )
     if row.get("headers") and not kernels.has_headers(row["kernel"]):
         raise BpfcompatError(
             f"{read.where((*here, 'headers'))}: `headers` belongs to a kernel of apt: only.",
@@ -82,6 +105,7 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location) ->
     return Profile(
         id=row["id"], kernel=row["kernel"], required=row.get("required", True),
         expects_failure=row.get("expect") == "fail", modules=modules, config=row.get("config"), sha256=sha256, keys=keys,
+        vendor=vendor,
         timeout=seconds(row["timeout"]) if "timeout" in row else None, memory=memory, arch=arch,
         cpus=row.get("cpus", 1), cmdline=" ".join(row.get("cmdline", "").split()), root=root,
         limits=row.get("limits"), headers=row.get("headers", False),
@@ -102,7 +126,7 @@ def _refuse_misplaced(row: dict[str, Any], packages: int, digests: int, read: Do
             "write `sha256:` instead, or name a repository, whose index is signed",
         )
     for key, kinds in _BESIDE.items():
-        if key in row and kind not in kinds:
+        if key in row and kind not in kinds and not (key == "key" and kernels.is_vendor(kind)):
             names = " or ".join(f"{name}:" for name in kinds)
             raise BpfcompatError(
                 f"{read.where((*here, key))}: `{key}` belongs to a kernel of {names} only.", "remove the line"

@@ -25,6 +25,7 @@ __all__ = [
     "shells",
     "tasks",
     "transfer",
+    "trying",
 ]
 
 _FROM = {"Options": "options", "Session": "session", "plan": "jobs"}

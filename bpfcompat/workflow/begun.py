@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bpfcompat import architecture, verdict
 from bpfcompat.architecture import Architecture
-from bpfcompat.kernels import needs
+from bpfcompat.kernels import needs, vendors
 from bpfcompat.model import Job, Kernel, Outcome, Record
 from bpfcompat.system import host
 from bpfcompat.verdict import findings, hints
@@ -46,8 +46,9 @@ class Begun:
         """
         profile = self.job.profile
         kernel, chosen = machines.kernels.get(profile), machines.accelerator(profile)
-        if kernel and (note := needs.without_modules(kernel)):
-            outcome = replace(outcome, notes=(*outcome.notes, note))
+        if kernel:
+            told = (needs.without_modules(kernel), vendors.news.of(self.job.profile, kernel))
+            outcome = replace(outcome, notes=(*outcome.notes, *(note for note in told if note)))
         if kernel:
             guest = architecture.of(profile.arch)
             outcome = _with_asked(_explained(outcome, kernel, guest), self.job, kernel, guest)

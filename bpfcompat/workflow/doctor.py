@@ -18,6 +18,11 @@ from bpfcompat.vm import BOARDS, Machine, accelerator
 from bpfcompat.workflow.machines import Machines
 
 _DISK_LOW = 2 << 30
+_OPTIONAL = (
+    ("skopeo", "oci: kernels"), ("bsdtar", "rpm: kernels and those of rpm-md vendors, like almalinux:9"),
+    ("dnf", "kernels of rpm-md vendors"), ("rpmkeys", "their signatures, and `key:`"),
+)  # fmt: skip
+"""Programs that only some kernels need."""
 
 
 class Health(str, Enum):
@@ -50,7 +55,7 @@ def examine(project: Project | None, cache: Path) -> Iterator[Finding]:
     own = architecture.host().name
     for name in dict.fromkeys([own, *sorted(_architectures(project))]):
         yield _tried("kit" if name == own else f"kit for {name}", lambda name=name: _kit(cache, name))  # type: ignore[misc]
-    for name, why in (("skopeo", "oci: kernels"), ("bsdtar", "rpm: kernels")):  # fmt: skip
+    for name, why in _OPTIONAL:
         yield _optional(name, why)
     yield _archive(cache)
     yield _memory(project)

@@ -31,7 +31,7 @@ def probe(profile: Profile, kernel: Kernel, progress: Progress) -> dict[str, Any
     """
     found = features.probed(kernel)
     if found is None:
-        found = _boot(profile, progress)
+        found = boot(profile, progress)
         try:
             features.keep_probed(kernel, found)
         except OSError as error:
@@ -63,7 +63,8 @@ def _counted(found: dict[str, bool], prefix: str, suffix: str) -> str:
     return f"{len(found) - len(lacking)} of {len(found)}{without}"
 
 
-def _boot(profile: Profile, progress: Progress) -> dict[str, Any]:
+def boot(profile: Profile, progress: Progress) -> dict[str, Any]:
+    """Return what a profile's kernel can do, by a boot now; raises BpfcompatError."""
     check = Check(_COMMAND, name="features", timeout=_SECONDS)
     with tempfile.TemporaryDirectory(prefix="bpfcompat-") as folder:
         session = Session(

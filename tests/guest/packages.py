@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 
@@ -43,14 +44,29 @@ class Keys:
         command = ["rpmsign", "--define", f"__gpg {wrapper}", "--define", f"_gpg_name {name}@example.org", "--addsign"]
         subprocess.run([*command, *packages], env=self.env, check=True, capture_output=True)
 
+    def detached(self, name, file):
+        """Sign a file beside it, armored."""
+        self.gpg("--armor", "--local-user", f"{name}@example.org", "--detach-sign", str(file), at="20260115T000000")
+
+    def clear(self, name, file, target):
+        """Sign a text in itself."""
+        self.gpg(
+            "--local-user",
+            f"{name}@example.org",
+            "--output",
+            str(target),
+            "--clear-sign",
+            str(file),
+            at="20260115T000000",
+        )
+
     def stop(self):
         subprocess.run(["gpgconf", "--kill", "all"], env=self.env, check=True)
 
 
 def rpm(folder, name, tree, version="1-1", payload="w3.gzdio"):
     """Make a package of all below a folder and return it; payload: as rpm's _binary_payload."""
-    work = folder / f"{name}-{version}.build"
-    work.mkdir(parents=True)
+    work = Path(tempfile.mkdtemp(prefix="build.", dir=folder))
     number, release = version.split("-")
     (work / "spec").write_text(
         f"Name: {name}\nVersion: {number}\nRelease: {release}\nSummary: x\nLicense: x\nBuildArch: x86_64\nAutoReqProv: no\n"

@@ -43,7 +43,7 @@ def fetch(asked: Asked) -> Fetched:
     target = asked.folder / "tree"
     target.mkdir()
     try:
-        options = _update(suite, asked.cache, architecture.of(asked.profile.arch))
+        options = updated(suite, asked.cache, architecture.of(asked.profile.arch))
         packages, version = _closure(options, _newest(options, suite, wanted), suite, exact)
         aptget.download(options, packages, asked.folder)
     except NoVerdict:
@@ -66,7 +66,7 @@ def headers(asked: Asked, release: str, version: str) -> Path:
     target, wanted = asked.folder / "headers", f"linux-headers-{release}"
     target.mkdir()
     try:
-        options = _update(suite, asked.cache, architecture.of(asked.profile.arch))
+        options = updated(suite, asked.cache, architecture.of(asked.profile.arch))
         packages = _headers_closure(options, suite, wanted, version.rpartition(" ")[2])
         aptget.download(options, packages, target)
     except NoVerdict:
@@ -115,7 +115,7 @@ def resolve(asked: Asked) -> str:
     """Return the version that `fetch` would bring now; raises NoVerdict."""
     suite, wanted, number = _parsed(asked.rest)
     try:
-        options = _update(suite, asked.cache, architecture.of(asked.profile.arch))
+        options = updated(suite, asked.cache, architecture.of(asked.profile.arch))
         return _closure(options, _newest(options, suite, wanted), suite, number)[1]
     except NoVerdict:
         raise
@@ -145,7 +145,7 @@ def available(suite: str, cache: Path, guest: Architecture) -> list[Available]:
     From 6.19 on the modules are a package of their own, which the archive drops before it drops the image.
     """
     try:
-        options = _update(suite, cache, guest)
+        options = updated(suite, cache, guest)
         listed = processes.check(["apt-cache", *options, "dumpavail"], doing=f"listing the packages of {suite}")
     except NoVerdict:
         raise
@@ -192,7 +192,7 @@ def _unavailable(message: str, hint: str = "") -> NoVerdict:
     return NoVerdict(Classification.KERNEL_UNAVAILABLE, message, hint)
 
 
-def _update(suite: str, cache: Path, guest: Architecture) -> list[str]:
+def updated(suite: str, cache: Path, guest: Architecture) -> list[str]:
     """Bring the suite's package index up to date and return the options that make apt use it and nothing else."""
 
     def lines() -> list[str]:
