@@ -58,12 +58,16 @@ class Known:
             found = self._store.get(key)
         return found
 
+    def hold(self, job: Job, record: Record) -> None:
+        """Keep a job's record for the end of the run."""
+        with self._lock:
+            self._kept[job.name] = record
+
     def keep(self, job: Job, record: Record) -> None:
         """Keep a job's record, for the end of the run and as the job's newest; raises OSError."""
         if processes.interrupted() and not record.cached and record.verdict.status is Status.INFRA_ERROR:
             return  # told as interrupted at the end
-        with self._lock:
-            self._kept[job.name] = record
+        self.hold(job, record)
         # Of a stored verdict there is nothing to be lost: a work directory that cannot be written serves it all the same.
         with contextlib.suppress(OSError) if record.cached else contextlib.nullcontext():
             self._newest.remember(record, stored=verdict.is_certain(record.verdict))

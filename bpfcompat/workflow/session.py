@@ -199,6 +199,7 @@ class Session:
     def _run_locked(self, begun: Begun, staged: Payload) -> Record:
         record = self._run_here(begun, staged)
         if verdict.is_certain(record.verdict):
+            self.known.hold(begun.job, record)  # a run that is interrupted now tells what is stored
             self.store.put(record)
             if self.shared:
                 record = self.shared.give(record)
