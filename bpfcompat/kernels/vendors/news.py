@@ -45,6 +45,8 @@ def said(kernel: Kernel) -> dict[str, Any]:
 
 def of(profile: Profile, kernel: Kernel) -> str:
     """Return in what a kernel differs from what was read of its vendor's; empty if in nothing, and for other kernels."""
+    if not profile.vendor and profile.kernel.partition(":")[0] not in rows.table():
+        return ""
     try:
         row = rows.find(profile.kernel, profile.vendor)
     except (BpfcompatError, KeyError):

@@ -7,7 +7,8 @@ import pytest
 
 from bpfcompat.cli import main
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.kernels.vendors import mirrors, rows
+from bpfcompat.kernels.vendors import mirrors, news, rows
+from bpfcompat.model import Kernel, Profile
 from bpfcompat.project import document, matrix, schema
 
 
@@ -116,3 +117,17 @@ def test_the_table_of_the_docs_is_made_of_the_data(capsys):
 def test_the_matrix_of_all_vendors_names_each_kernel_that_differs(tmp_path):
     named = {profile.kernel for profile in matrix.load("vendors-all", tmp_path).profiles}
     assert named == {name for name in rows.names() if name.partition("/")[2] not in ("generic", "extra")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "apt:trixie-backports/linux-image-6.18.*-cloud-amd64",
+        "path:some where/bzImage",
+        "host",
+        "oci:registry/image:tag",
+    ],
+)
+def test_of_kernels_that_are_no_vendor_s_there_is_no_news(name, tmp_path):
+    kernel = Kernel(name, "1", tmp_path / "image", "0", (), "1")
+    assert news.of(Profile("x", name), kernel) == ""
