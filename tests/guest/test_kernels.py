@@ -104,7 +104,7 @@ def test_what_a_kernel_can_do_is_asked_of_it_once(project, capsys, monkeypatch):
     assert first["probed"]["map_types"]["have_ringbuf_map_type"] is True
     assert "bpf_loop" in first["probed"]["helpers"]["tracepoint_available_helpers"]
     assert first["probed"]["bpf_jit_enable"] == "1"
-    monkeypatch.setattr("bpfcompat.workflow.probing._boot", lambda *_: pytest.fail("it was booted again"))
+    monkeypatch.setattr("bpfcompat.workflow.probing.boot", lambda *_: pytest.fail("it was booted again"))
     assert json.loads(said(capsys, "kernels", "show", "common", "--json")) == [first]
 
 
