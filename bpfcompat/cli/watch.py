@@ -31,9 +31,10 @@ def run(options: argparse.Namespace) -> int:
 
     file = options.project / FILE_NAME if options.project.is_dir() else options.project
     load_project(file)  # a mistake that is there from the start ends us, as it ends `run`
-    watched: list[Path] = []
+    watched = [file.absolute()]
     while True:
         with changes.Changes() as seen:
+            seen.watch(watched)
             try:
                 project = load_project(file)
                 watched = inputs(project, file)
@@ -42,7 +43,6 @@ def run(options: argparse.Namespace) -> int:
                     sys.stdout.write(_CLEAR)
                 common.execute(project, options)
             except BpfcompatError as error:  # a file that is being built, or a project file half written
-                seen.watch(watched)
                 sys.stderr.write(f"bpfcompat: {error}\n")
             sys.stdout.flush()
             seen.wait(_QUIET_SECONDS)

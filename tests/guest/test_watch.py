@@ -34,9 +34,9 @@ def watch(tmp_path):
     (tmp_path / "bpfcompat.yaml").write_text(PROJECT)
     build(tmp_path, 0)
     started = Watch(tmp_path)
-    yield started
-    started.process.kill()
-    started.process.wait()
+    with started.process:
+        yield started
+        started.process.kill()
 
 
 def build(folder, code):
@@ -51,11 +51,11 @@ def test_a_loader_that_is_built_anew_runs_again(watch, tmp_path):
     watch.next(r"^1 passed")
     build(tmp_path, 3)
     assert " fail " in watch.next(r"^common ")
-    watch.next(r"^0 passed, 1 failed")
+    watch.next(r"^1 failed \(1 run, 0 cached\)")
     (tmp_path / "bpfcompat.yaml").write_text("command: [half\n")
     watch.next(r"bpfcompat.yaml:")
     (tmp_path / "bpfcompat.yaml").write_text(PROJECT)
-    watch.next(r"^0 passed, 1 failed \(0 run, 1 cached\)")
+    watch.next(r"^1 failed \(nothing booted")
     (tmp_path / "loader").unlink()
     watch.next(r"loader does not exist")
     build(tmp_path, 0)
