@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bpfcompat import architecture, verdict
 from bpfcompat.architecture import Architecture
-from bpfcompat.kernels import needs, vendors
+from bpfcompat.kernels import needs
 from bpfcompat.model import Job, Kernel, Outcome, Record
 from bpfcompat.system import host
 from bpfcompat.verdict import findings, hints
@@ -47,9 +47,10 @@ class Begun:
         profile = self.job.profile
         kernel, chosen = machines.kernels.get(profile), machines.accelerator(profile)
         if kernel:
-            told = (needs.without_modules(kernel), vendors.news.of(self.job.profile, kernel))
+            from bpfcompat.kernels import vendors  # what a run of stored verdicts does not need
+
+            told = (needs.without_modules(kernel), vendors.news.of(profile, kernel))
             outcome = replace(outcome, notes=(*outcome.notes, *(note for note in told if note)))
-        if kernel:
             guest = architecture.of(profile.arch)
             outcome = _with_asked(_explained(outcome, kernel, guest), self.job, kernel, guest)
         return Record(

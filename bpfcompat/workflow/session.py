@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bpfcompat import records, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
@@ -40,7 +40,9 @@ from bpfcompat.workflow.known import Known
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.options import Options
 from bpfcompat.workflow.payloads import Payloads
-from bpfcompat.workflow.shared import SharedVerdicts
+
+if TYPE_CHECKING:
+    from bpfcompat.workflow.shared import SharedVerdicts
 
 __all__ = ["Options", "Session"]
 
@@ -76,8 +78,7 @@ class Session:
         self.payloads = Payloads(self.machines.userland)
         self.store = records.VerdictStore(project.workdir)
         self.newest = records.Newest(self.store)
-        place = None if options.offline else project.store
-        self.shared = SharedVerdicts(place, self.store, self.machines.notice) if place else None
+        self.shared = self._shared()
         self.known = Known(self.store, self.newest, self._bring, trust_imported=project.trust_imported)
         planned = jobs.plan(project)
         self.jobs = tuple(job for job in planned if not (options.failed and self._passed_last(job)))
@@ -92,6 +93,13 @@ class Session:
         self._scratch: Path | None = None
         self._open = ExitStack()
         self._lock = threading.Lock()
+
+    def _shared(self) -> SharedVerdicts | None:
+        if self.options.offline or not self.project.store:
+            return None
+        from bpfcompat.workflow.shared import SharedVerdicts  # with it comes what few projects need
+
+        return SharedVerdicts(self.project.store, self.store, self.machines.notice)
 
     def _passed_last(self, job: Job) -> bool:
         last = self.newest.last(job.name)

@@ -141,3 +141,9 @@ def test_the_path_that_boots_nothing_loads_no_library_of_the_boot():
     code = "import sys, bpfcompat.cli; print([m for m in ('pexpect', 'elftools', 'jsonschema', 'doit', 'tabulate') if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"
+
+
+def test_a_run_of_stored_verdicts_loads_no_library_that_only_others_need():
+    code = "import sys; from bpfcompat.workflow import session, engine; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"pexpect", "statistics", "tarfile", "concurrent.futures", "fsspec", "watchdog"}.isdisjoint(loaded)
