@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
+import tempfile
 from pathlib import Path
 
+from bpfcompat.kernels.image import as_elf
 from bpfcompat.system import elf
 
 _HEADER = re.compile(rb"\x9f\xeb\x01\x00\x18\x00\x00\x00")
@@ -13,12 +15,14 @@ _HEADER = re.compile(rb"\x9f\xeb\x01\x00\x18\x00\x00\x00")
 
 
 def is_in(image: Path) -> bool:
-    """Tell whether a kernel describes its own types, which CO-RE needs."""
-    try:
-        with image.open("rb") as file, elf.opened(file) as kernel:
-            return kernel.get_section_by_name(".BTF") is not None
-    except elf.DamagedElf:
-        return _found(image.read_bytes()) is not None
+    """Tell whether a kernel describes its own types, which CO-RE needs, also one that is packed in its image."""
+    with tempfile.TemporaryDirectory(prefix="bpfcompat-btf.") as folder:
+        kernel = as_elf(image, Path(folder))
+        try:
+            with kernel.open("rb") as file, elf.opened(file) as sections:
+                return sections.get_section_by_name(".BTF") is not None
+        except elf.DamagedElf:
+            return _found(kernel.read_bytes()) is not None
 
 
 def file(image: Path, folder: Path) -> Path:
@@ -26,9 +30,10 @@ def file(image: Path, folder: Path) -> Path:
 
     folder: for that.
     """
-    data = image.read_bytes()
+    kernel = as_elf(image, folder)
+    data = kernel.read_bytes()
     if data[:4] == b"\x7fELF":
-        return image
+        return kernel
     target = folder / "btf"
     target.write_bytes(_found(data) or b"")
     return target

@@ -24,7 +24,7 @@ _ENUMS = {
     "attach_types": ("bpf_attach_type", "BPF_"),
     "helpers": ("bpf_func_id", "BPF_FUNC_"),
 }
-_FORMAT = 1
+_FORMAT = 2
 
 
 def of(kernel: Kernel) -> Features | None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import bz2
-import contextlib
 import io
 import lzma
 import re
-import tempfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from bpfcompat import architecture
@@ -125,19 +122,18 @@ def _is_zboot(head: bytes) -> bool:
     return head[:2] == b"MZ" and head[4:8] == b"zimg"
 
 
-@contextlib.contextmanager
-def as_elf(image: Path) -> Iterator[Path]:
-    """Yield the ELF kernel that an image is, or that is packed in it: a bzImage that QEMU cannot enter otherwise is stored as one."""
+def as_elf(image: Path, folder: Path) -> Path:
+    """Return the ELF kernel that an image is, or that is packed in it: a bzImage that QEMU cannot enter otherwise is stored as one.
+
+    folder: for that.
+    """
     with image.open("rb") as file:
         head = file.read(0x206)
     if not _is_bzimage(head):
-        yield image
-        return
-    with tempfile.TemporaryDirectory(prefix="bpfcompat-") as name:
-        inner = _decompressed(_payload(image.read_bytes()), Path(name))
-        target = Path(name) / "vmlinux"
-        target.write_bytes(inner or b"")
-        yield target
+        return image
+    target = folder / "vmlinux"
+    target.write_bytes(_decompressed(_payload(image.read_bytes()), folder) or b"")
+    return target
 
 
 def _is_bzimage(head: bytes) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from bpfcompat import kernels
 from bpfcompat.cli import main
 from bpfcompat.errors import NoVerdict
-from bpfcompat.kernels import image, lock
+from bpfcompat.kernels import facts, features, image, lock
 from bpfcompat.kernels.sources import Asked, apt
 from bpfcompat.kernels.vendors import news
 from bpfcompat.model import Check, Matrix, Profile, Project, Status
@@ -294,12 +294,16 @@ def test_what_a_kernel_is_otherwise_than_was_read_is_news(fetch, kernel, tmp_pat
     assert news.of(Profile("x", "apt:bookworm/linux-image-cloud-amd64"), found) == ""
 
 
-def test_a_kernel_that_cannot_be_entered_directly_is_stored_as_it_came(fetch, monkeypatch, package):
+def test_a_kernel_that_cannot_be_entered_directly_is_stored_as_it_came(fetch, kernel, monkeypatch, package):
     """RHEL 8's have no PVH note."""
     monkeypatch.setattr(image, "_has_pvh_entry", lambda kernel: False)
     found = fetch("almalinux:8")
     assert found.image.read_bytes() == package.image.read_bytes()
-    assert news.has_btf(found.image)
+    assert news.said(found)["btf"]
+    assert facts.of(found)["BTF"] == "yes"
+    offered, unpacked = features.of(found), features.of(kernel)
+    assert offered.helpers == unpacked.helpers
+    assert offered.program_types >= unpacked.program_types, "the other may have been asked by a boot, too"
 
 
 def test_a_kernel_is_tried_and_the_report_says_what_there_is_to_know(

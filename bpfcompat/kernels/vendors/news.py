@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 from typing import Any
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.kernels import btf, facts
-from bpfcompat.kernels.image import as_elf
 from bpfcompat.kernels.vendors import rows
 from bpfcompat.model import Kernel, Profile
 from bpfcompat.system import atomic
 
 _FORMAT = 1
 _WORDS = {"btf": "BTF", "bpf_lsm": "BPF LSM active", "fprobe": "kprobe.multi", "modules": "compression of modules"}
-
-
-def has_btf(image: Path) -> bool:
-    """Tell whether a kernel describes its own types, also one that is packed in the image that is booted."""
-    with as_elf(image) as kernel:
-        return btf.is_in(kernel)
 
 
 def said(kernel: Kernel) -> dict[str, Any]:
@@ -32,7 +24,7 @@ def said(kernel: Kernel) -> dict[str, Any]:
         if kept["format"] == _FORMAT:
             found: dict[str, Any] = kept["said"]
             return found
-    found, config = {"btf": has_btf(kernel.image)}, facts.options(kernel.config)
+    found, config = {"btf": btf.is_in(kernel.image)}, facts.options(kernel.config)
     if config:
         found |= {"bpf_lsm": facts.has_bpf_lsm(config), "fprobe": config.get("CONFIG_FPROBE") == "y"}
     with contextlib.suppress(OSError, ValueError):

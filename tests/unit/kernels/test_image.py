@@ -138,5 +138,8 @@ def test_the_types_of_an_image_without_sections_are_found_by_what_they_begin_wit
     kernel.write_bytes(plain_arm64(broken + types(16) + b"between" + types(64) + b"\x9f\xeb\x01\x00\x18\x00\x00\x00"))
     assert btf.is_in(kernel)
     assert btf.file(kernel, tmp_path).read_bytes() == types(64)
+    kernel.write_bytes(bzimage(gzip.compress(kernel.read_bytes())))
+    assert btf.is_in(kernel), "a bzImage is looked into"
+    assert btf.file(kernel, tmp_path).read_bytes() == types(64)
     kernel.write_bytes(plain_arm64(broken))
     assert not btf.is_in(kernel)
