@@ -19,6 +19,7 @@ from bpfcompat.guest import collect
 from bpfcompat.model import Matrix as Kernels
 from bpfcompat.model import Outcome, OutcomeKind, Profile, Project
 from bpfcompat.system import host, processes
+from bpfcompat.vm import job
 from bpfcompat.workflow import programs
 
 VARIABLE = "BPFCOMPAT_KERNEL"
@@ -167,7 +168,7 @@ def _adjusted(project: Project, options: argparse.Namespace) -> Project:
 
 def _seconds(text: str | None) -> float:
     if not text:
-        return programs.FOREVER
+        return job.FOREVER
     from bpfcompat.cli import common
 
     return common.duration(text, "--timeout")
@@ -219,7 +220,6 @@ def outputs(arguments: Sequence[str]) -> tuple[Path, ...]:
 class _Result:
     code: int
     seconds: float
-    reason: str = ""
 
 
 def _one(
@@ -236,7 +236,7 @@ def _one(
         sys.stderr.write("".join(f"  {line}\n" for line in outcome.kernel_log.splitlines()[-_LOG_LINES:]))
     for note in _notes(outcome):
         say(note)
-    return _Result(code, time.monotonic() - started, outcome.reason)
+    return _Result(code, time.monotonic() - started)
 
 
 def _notes(outcome: Outcome) -> Iterator[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest.protocol import OUTBOX_MIB
 
-PATTERNS_AT_MOST = 64
-"""COLLECT_LIMIT of init."""
 LIMIT_MIB_AT_MOST = OUTBOX_MIB - 64
 """The outbox holds the streams, and a header for each file, too."""
 

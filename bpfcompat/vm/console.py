@@ -20,11 +20,10 @@ from pexpect import EOF, TIMEOUT
 from pexpect.fdpexpect import fdspawn
 
 from bpfcompat.guest import PROTOCOL
+from bpfcompat.vm.job import FOREVER
 
 _LINE = re.compile(rb"(BPFCOMPAT\t[^\n]*)\t([0-9a-f]{8})\r?\n")
 _PANIC = b"Kernel panic - not syncing"
-FOREVER = 10 * 86400.0
-"""Seconds that poll(2) can still count."""
 _READ = 65536
 _STREAM_BYTES_AT_MOST = 1 << 20
 _CONSOLE_BYTES_AT_MOST = 4 << 20

@@ -20,8 +20,8 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
 }
 """The same on every kernel; a check's `env:` comes on top, and nothing of the host's."""
-AT_MOST = 512 * 1024
-"""Bytes of a job (init.h)."""
+FOREVER = 10 * 86400.0
+"""Seconds that poll(2) can still count: the limit of what has none."""
 
 
 @dataclass(frozen=True)

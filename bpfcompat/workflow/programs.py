@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 NOT_FOUND = 127
 NO_VERDICT = 125
 TIMED_OUT = 124
-FOREVER = 864000.0
 _LOG_BYTES = 16384
 
 
@@ -47,7 +46,7 @@ class Wanted:
     """Shared beside the working directory."""
     input: int | None = None
     """The file descriptor that the program reads; None for nothing."""
-    seconds: float = FOREVER
+    seconds: float = job.FOREVER
     """The program's limit."""
     cold: bool = False
     collect: tuple[str, ...] = ()
@@ -153,7 +152,7 @@ class _Run:
             guest.begin(job.of_program(program), time.monotonic() + self.boot_seconds)
             if wanted.input is not None:
                 guest.feed(wanted.input)
-            outcome = guest.finish(wanted.seconds, FOREVER)
+            outcome = guest.finish(wanted.seconds, job.FOREVER)
             outcome = replace(outcome, kernel_log=self._kernel_log(guest.console_before))
         bring_back(outcome, self.scratch / "evidence" / COLLECTED, (wanted.directory, *wanted.outputs))
         return outcome

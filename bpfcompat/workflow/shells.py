@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from bpfcompat.vm import Machine
     from bpfcompat.vm import machine as guests
 
-FOREVER = 864000.0
-
 
 @dataclass(frozen=True)
 class Terminal:
@@ -62,7 +60,7 @@ def run(
     images = BootImages(machines, cache, pace, warm=gdb is None)
     machine, boot_seconds = make_ready(machines, images, pace, profile)
     if gdb:  # whoever debugs takes the time that it takes
-        boot_seconds = FOREVER
+        boot_seconds = job.FOREVER
     job_of_it = jobs.plan(replace(project, checks=(check,), matrix=replace(project.matrix, profiles=(profile,))))[0]
     check, profile = job_of_it.check, job_of_it.profile
     if check.validation:
@@ -83,7 +81,7 @@ def run(
         with _guest(machine, images.get(profile), disk, scratch, terminal.live, gdb, boot_seconds) as guest:
             guest.begin(parts, time.monotonic() + boot_seconds)
             terminal.attached(guest.feed(terminal.source, terminal.typed))
-            return guest.finish(FOREVER, FOREVER)
+            return guest.finish(job.FOREVER, job.FOREVER)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
