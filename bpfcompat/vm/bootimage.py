@@ -161,6 +161,20 @@ def _wait_migrated(monitor: Monitor) -> None:
 # ---- restoring ----
 
 
+def waiting_guest(
+    machine: qemu.Machine, image: Path | None, disk: Path, evidence: Path, deadline: float, live: Live | None = None
+) -> Guest:
+    """Return a guest that waits for its job: restored from an image, or booted from its start if there is none.
+
+    The other arguments are those of `restore` and `machine.boot`, which raise NoVerdict.
+    """
+    if image:
+        return restore(machine, image, disk, evidence, live)
+    from bpfcompat.vm.machine import boot  # with it comes pexpect
+
+    return boot(machine, disk, evidence, deadline, live)
+
+
 def restore(machine: qemu.Machine, image: Path, disk: Path, evidence: Path, live: Live | None = None) -> Guest:
     """Return a guest that waits for its job, a private copy of the saved one.
 

@@ -19,8 +19,7 @@ from bpfcompat.guest import initramfs, payload, shares
 from bpfcompat.model import COLLECTED, Classification, Outcome, OutcomeKind, Profile, Project
 from bpfcompat.system import host, processes, slots
 from bpfcompat.vm import bootimage, job
-from bpfcompat.workflow import limits
-from bpfcompat.workflow.boot_images import BootImages
+from bpfcompat.workflow import kernel_log
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.readiness import make_ready
 from bpfcompat.workflow.userland import Userland
@@ -67,7 +66,6 @@ class Programs:
         self._cache = cache
         self._notice = notice
         self._machines = Machines(project, cache, offline=False, notice=notice)
-        self._pace = limits.Pace(cache)
         self._lock = threading.Lock()
 
     def run(self, wanted: Wanted, profile: Profile, live: guests.Live) -> Outcome:
@@ -76,9 +74,8 @@ class Programs:
         live: what takes its stdout and stderr.
         Raises NoVerdict, and BpfcompatError for a mistake of the user's.
         """
-        images = BootImages(self._machines, self._cache, self._pace, warm=not wanted.cold)
         with self._lock:
-            machine, boot_seconds = make_ready(self._machines, images, self._pace, profile)
+            machine, images, boot_seconds = make_ready(self._machines, self._cache, profile, warm=not wanted.cold)
         path, brought = self._found(wanted, self._machines.userland(profile.arch))
         with slots.slot(self._cache / "slots", host.jobs(profile.memory)), self._scratch() as scratch:
             return _Run(machine, profile, boot_seconds, images.get(profile), scratch, self._notice).run(
@@ -128,6 +125,11 @@ class _Run:
     notice: Callable[[str], None]
     _failure: BaseException | None = field(default=None, init=False)
 
+    @property
+    def evidence(self) -> Path:
+        """Where the logs are, and what came out."""
+        return self.scratch / "evidence"
+
     def run(self, wanted: Wanted, path: str, brought: shares.Shares, live: guests.Live, machines: Machines) -> Outcome:
         """Stage what the program needs while its machine is restored, run it, and return what happened."""
         disk = self.scratch / "payload.ext4"
@@ -153,29 +155,24 @@ class _Run:
             if wanted.input is not None:
                 guest.feed(wanted.input)
             outcome = guest.finish(wanted.seconds, job.FOREVER)
-            outcome = replace(outcome, kernel_log=self._kernel_log(guest.console_before))
-        bring_back(outcome, self.scratch / "evidence" / COLLECTED, (wanted.directory, *wanted.outputs))
+            outcome = replace(outcome, kernel_log=kernel_log.last(self.evidence, guest.console_before, _LOG_BYTES))
+        bring_back(outcome, self.evidence / COLLECTED, (wanted.directory, *wanted.outputs))
         return outcome
 
     def _guest(self, disk: Path, live: guests.Live) -> guests.Guest:
-        from bpfcompat.vm import machine as guests
+        self.evidence.mkdir()
+        try:
+            return self._waiting(self.image, disk, live)
+        except NoVerdict as error:
+            if self.image is None or processes.interrupted():
+                raise
+            bootimage.discard(self.image)
+            self.notice(f"a boot image could not be used, and is made anew next time: {error.message}")
+        return self._waiting(None, disk, live)
 
-        evidence = self.scratch / "evidence"
-        evidence.mkdir()
-        if self.image:
-            try:
-                return bootimage.restore(self.machine, self.image, disk, evidence, live)
-            except NoVerdict as error:
-                if processes.interrupted():
-                    raise
-                bootimage.discard(self.image)
-                self.notice(f"a boot image could not be used, and is made anew next time: {error.message}")
-        return guests.boot(self.machine, disk, evidence, time.monotonic() + self.boot_seconds, live)
-
-    def _kernel_log(self, since: int) -> str:
-        """Return the last of what the kernel said after the first `since` bytes of its console."""
-        said = (self.scratch / "evidence" / "console.log").read_bytes()[since:]
-        return said[-_LOG_BYTES:].decode(errors="replace").replace("\r\n", "\n").strip()
+    def _waiting(self, image: Path | None, disk: Path, live: guests.Live) -> guests.Guest:
+        deadline = time.monotonic() + self.boot_seconds
+        return bootimage.waiting_guest(self.machine, image, disk, self.evidence, deadline, live)
 
     def _stage(self, brought: shares.Shares, disk: Path) -> None:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Classification, Profile
 from bpfcompat.vm import Machine
@@ -10,12 +12,14 @@ from bpfcompat.workflow.boot_images import BootImages
 from bpfcompat.workflow.machines import Machines
 
 
-def make_ready(machines: Machines, images: BootImages, pace: limits.Pace, profile: Profile) -> tuple[Machine, float]:
-    """Return a profile's machine, with everything that it boots from and its boot image if it can have one, and its boot's limit.
+def make_ready(machines: Machines, cache: Path, profile: Profile, *, warm: bool) -> tuple[Machine, BootImages, float]:
+    """Return a profile's machine with everything that it boots from, the images that have its own, and the limit of its boot in seconds.
 
-    pace: tells how long boots take here.
+    warm: it gets a boot image if it can have one.
     Raises NoVerdict (KERNEL_UNAVAILABLE, HOST_FAILURE), BpfcompatError.
     """
+    pace = limits.Pace(cache)
+    images = BootImages(machines, cache, pace, warm=warm)
     userland = machines.userland(profile.arch)
     if userland.kit is None:
         userland.build_kit(machines.notice)
@@ -40,4 +44,4 @@ def make_ready(machines: Machines, images: BootImages, pace: limits.Pace, profil
         machines.notice(f"booting {kernel.version} once, to be restored from now on")
         images.save(profile, seconds)
     machines.kernels.use(profile)
-    return machine, seconds
+    return machine, images, seconds

@@ -16,6 +16,7 @@ from bpfcompat.system import processes
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
 from bpfcompat.vm import Machine, bootimage, job, machine
+from bpfcompat.workflow import kernel_log
 from bpfcompat.workflow.limits import Limits, longest
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
@@ -173,7 +174,7 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
     line, began, console_before, booted = "", False, 0, None
     try:
         deadline = min(end, started + limits.boot)
-        with _guest(request, folder, image, deadline) as guest:
+        with bootimage.waiting_guest(request.machine, image, request.disk, folder, deadline) as guest:
             line, booted = guest.command_line, None if image else time.monotonic() - started
             observed = guest.begin(job.of_check(request.check, request.payload), deadline, request.check.ready)
             began, console_before = True, guest.console_before
@@ -213,13 +214,6 @@ def _timed_out(outcome: Outcome, request: Request, left: float, starved: str) ->
             outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.HOST_OVERLOADED, reason=reason
         )
     return outcome
-
-
-def _guest(request: Request, folder: Path, image: Path | None, deadline: float) -> machine.Guest:
-    """Return a guest that waits for its job."""
-    if image:
-        return bootimage.restore(request.machine, image, request.disk, folder)
-    return machine.boot(request.machine, request.disk, folder, deadline)
 
 
 def _matched(check: Check, outcome: Outcome, folder: Path) -> Outcome:
@@ -275,9 +269,9 @@ def _examined(validation: Validation, outcome: Outcome, folder: Path) -> Outcome
 
 def _with_kernels_word(outcome: Outcome, check: Check, folder: Path, console_before: int) -> Outcome:
     """Return an outcome with what its kernel said of it, and without a verdict where it had to say something and did not."""
-    outcome = replace(outcome, kernel_log=_kernel_log(folder, console_before))
+    outcome = replace(outcome, kernel_log=kernel_log.last(folder, console_before, machine.TAIL_BYTES))
     if tainted := verdict.taint.sentence(outcome.taint):
-        said = _console(folder, console_before, _CONSOLE_BYTES)
+        said = kernel_log.said(folder, console_before, _CONSOLE_BYTES)
         outcome = replace(outcome, splat=verdict.taint.splat(outcome.taint, said), notes=(*outcome.notes, tainted))
     if check.expect.kernel and outcome.kind is OutcomeKind.ENDED and outcome.taint is None:
         reason = "This kernel does not tell what taints it (/proc/sys/kernel/tainted), which `expect: {kernel: clean}` is about."
@@ -285,25 +279,6 @@ def _with_kernels_word(outcome: Outcome, check: Check, folder: Path, console_bef
             outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.KERNEL_UNAVAILABLE, reason=reason
         )
     return outcome
-
-
-def _kernel_log(folder: Path, since: int) -> str:
-    """Return the last of what the console showed after its first `since` bytes."""
-    try:
-        end = (folder / "console.log").stat().st_size
-    except OSError:
-        return ""
-    return _console(folder, max(since, end - machine.TAIL_BYTES), machine.TAIL_BYTES).strip()
-
-
-def _console(folder: Path, since: int, most: int) -> str:
-    """Return what the console showed after its first `since` bytes, at most so many bytes of it."""
-    try:
-        with (folder / "console.log").open("rb") as log:
-            log.seek(since)
-            return log.read(most).decode(errors="replace").replace("\r\n", "\n")
-    except OSError:
-        return ""
 
 
 def _killed_for_memory(outcome: Outcome, folder: Path) -> str | None:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from bpfcompat.model import Check, Outcome, Profile, Project
 from bpfcompat.vm import bootimage, job
-from bpfcompat.workflow import jobs, limits
-from bpfcompat.workflow.boot_images import BootImages
+from bpfcompat.workflow import jobs
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.payloads import Payloads
 from bpfcompat.workflow.readiness import make_ready
@@ -56,9 +55,7 @@ def run(
     Raises NoVerdict, BpfcompatError.
     """
     machines = Machines(project, cache, offline=False, notice=notice)
-    pace = limits.Pace(cache)
-    images = BootImages(machines, cache, pace, warm=gdb is None)
-    machine, boot_seconds = make_ready(machines, images, pace, profile)
+    machine, images, boot_seconds = make_ready(machines, cache, profile, warm=gdb is None)
     if gdb:  # whoever debugs takes the time that it takes
         boot_seconds = job.FOREVER
     job_of_it = jobs.plan(replace(project, checks=(check,), matrix=replace(project.matrix, profiles=(profile,))))[0]
@@ -77,8 +74,13 @@ def run(
             env=(("PS1", rf"{profile.id}:\w\$ "), *check.env, ("TERM", terminal.name)),
         )
         parts = job.of_shell(wanted, staged, terminal.rows, terminal.columns)
-        (scratch / "evidence").mkdir()
-        with _guest(machine, images.get(profile), disk, scratch, terminal.live, gdb, boot_seconds) as guest:
+        (evidence := scratch / "evidence").mkdir()
+        deadline = time.monotonic() + boot_seconds
+        if gdb:
+            guest = _debugged(machine, disk, evidence, terminal.live, gdb, deadline)
+        else:
+            guest = bootimage.waiting_guest(machine, images.get(profile), disk, evidence, deadline, terminal.live)
+        with guest:
             guest.begin(parts, time.monotonic() + boot_seconds)
             terminal.attached(guest.feed(terminal.source, terminal.typed))
             return guest.finish(job.FOREVER, job.FOREVER)
@@ -86,26 +88,16 @@ def run(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _guest(
-    machine: Machine,
-    image: Path | None,
-    disk: Path,
-    scratch: Path,
-    live: guests.Live,
-    gdb: Callable[[Path], None] | None,
-    boot_seconds: float,
+def _debugged(
+    machine: Machine, disk: Path, evidence: Path, live: guests.Live, gdb: Callable[[Path], None], deadline: float
 ) -> guests.Guest:
+    """Return a guest that waits for its job, after a debugger has had its first instruction."""
     from bpfcompat.vm import machine as guests
 
-    if gdb is None and image:
-        return bootimage.restore(machine, image, disk, scratch / "evidence", live)
-    deadline = time.monotonic() + boot_seconds
-    if gdb is None:
-        return guests.boot(machine, disk, scratch / "evidence", deadline, live)
-    socket = scratch / "gdb"
+    socket = evidence.parent / "gdb"
     # A kernel that moves itself would not stand where its debug file says.
     waiting = replace(machine, cmdline=f"{machine.cmdline} nokaslr".strip(), gdb=socket)
-    guest = guests.Guest(waiting, disk, scratch / "evidence", live=live)
+    guest = guests.Guest(waiting, disk, evidence, live=live)
     try:
         gdb(socket)
         guest.wait_ready(deadline)
