@@ -5,7 +5,6 @@ runs as a chain of hashes. Every write is atomic, and a torn or foreign file cou
 """
 
 from bpfcompat.records.newest import Newest
-from bpfcompat.records.scratch import scratch
 from bpfcompat.records.store import VerdictStore
 
-__all__ = ["Newest", "VerdictStore", "collected", "history", "manifests", "scratch", "shared"]
+__all__ = ["Newest", "VerdictStore", "collected", "history", "manifests", "shared"]

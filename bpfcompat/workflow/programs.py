@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import initramfs, payload, shares
 from bpfcompat.model import COLLECTED, Classification, Outcome, OutcomeKind, Profile, Project
-from bpfcompat.system import host, processes, slots
+from bpfcompat.system import host, processes, scratch, slots
 from bpfcompat.vm import bootimage, job
 from bpfcompat.workflow import kernel_log
 from bpfcompat.workflow.machines import Machines
@@ -77,8 +77,8 @@ class Programs:
         with self._lock:
             machine, images, boot_seconds = make_ready(self._machines, self._cache, profile, warm=not wanted.cold)
         path, brought = self._found(wanted, self._machines.userland(profile.arch))
-        with slots.slot(self._cache / "slots", host.jobs(profile.memory)), self._scratch() as scratch:
-            return _Run(machine, profile, boot_seconds, images.get(profile), scratch, self._notice).run(
+        with slots.slot(self._cache / "slots", host.jobs(profile.memory)), self._scratch() as folder:
+            return _Run(machine, profile, boot_seconds, images.get(profile), folder, self._notice).run(
                 wanted, path, brought, live, self._machines
             )
 
@@ -94,18 +94,8 @@ class Programs:
         found = Path(os.path.normpath(found))
         return str(found), shares.find(folders, found, userland.loader_finds())
 
-    @contextlib.contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        temporary = self._cache / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
-        for left in temporary.glob("exec.*"):
-            if not Path("/proc", left.name.split(".")[1]).exists():  # of one that was killed
-                shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"exec.{os.getpid()}.", dir=temporary))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def _scratch(self) -> contextlib.AbstractContextManager[Path]:
+        return scratch.folder(self._cache / "exec", f"exec.{os.getpid()}.{secrets.token_hex(4)}")
 
 
 def _in_path(name: str, environment: Mapping[str, str]) -> Path | None:

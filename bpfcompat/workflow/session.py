@@ -31,7 +31,7 @@ from bpfcompat.model import (
     Target,
 )
 from bpfcompat.records import manifests
-from bpfcompat.system import host, processes
+from bpfcompat.system import host, processes, scratch
 from bpfcompat.verdict import hints
 from bpfcompat.workflow import inputs, jobs, limits
 from bpfcompat.workflow.begun import Begun, now
@@ -126,7 +126,7 @@ class Session:
             if self._scratch is None:
                 self.store.prepare()
                 self._scratch = self._open.enter_context(
-                    records.scratch(self.project.workdir, self.id, self.options.keep)
+                    scratch.folder(self.project.workdir / "tmp", self.id, keep=self.options.keep)
                 )
             return self._scratch
 

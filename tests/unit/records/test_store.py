@@ -4,7 +4,7 @@ import pytest
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Observed, Outcome, OutcomeKind, Record, Status, Stream, Verdict
-from bpfcompat.records import VerdictStore, scratch
+from bpfcompat.records import VerdictStore
 
 KEY = "ab" * 32
 OUTCOME = Outcome(
@@ -62,22 +62,3 @@ def test_a_work_directory_of_another_format_is_left_alone(store):
     (store.workdir / "format").write_text("99\n")
     with pytest.raises(BpfcompatError, match="has format 99"):
         store.prepare()
-
-
-def test_temporary_files_of_a_killed_run_are_dropped_and_those_of_a_living_one_are_not(store):
-    dead = store.workdir / "tmp" / "dead"
-    dead.mkdir(parents=True)
-    (dead.parent / "killed-before-its-folder-was-there.lock").touch()
-    with scratch(store.workdir, "living") as living, scratch(store.workdir, "another"):
-        assert not dead.exists()
-        assert living.is_dir()
-    assert list((store.workdir / "tmp").iterdir()) == []
-
-
-def test_what_is_to_be_kept_survives_the_next_run(store):
-    with scratch(store.workdir, "first", keep=True) as kept:
-        (kept / "disk").touch()
-    with scratch(store.workdir, "second"):
-        pass
-    assert (kept / "disk").exists()
-    assert {path.name for path in kept.parent.iterdir()} == {"first"}

@@ -1,4 +1,4 @@
-"""A run's folder for temporary files."""
+"""Folders for temporary files, which go with the process that made them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _KEPT = "kept"
 
 
 @contextlib.contextmanager
-def scratch(workdir: Path, run_id: str, keep: bool = False) -> Iterator[Path]:
-    """Yield a folder for one run's temporary files, and drop those of runs that were killed.
+def folder(base: Path, name: str, *, keep: bool = False) -> Iterator[Path]:
+    """Yield a new folder for temporary files, and drop those beside it whose processes were killed.
 
+    base: holds such folders and nothing else.
     keep: leave it where it is, for a person to look at, and to remove.
     """
-    base = workdir / "tmp"
     base.mkdir(parents=True, exist_ok=True)
-    # A run that was killed just before its folder was made, or just after it was removed, leaves its lock alone.
+    # One that was killed just before its folder was made, or just after it was removed, leaves its lock alone.
     for left in {path.name.removesuffix(".lock") for path in base.iterdir()}:
         if not atomic.is_locked(base / f"{left}.lock") and not (base / left / _KEPT).exists():
             shutil.rmtree(base / left, ignore_errors=True)
-    folder = base / run_id
-    with atomic.locked(base / f"{run_id}.lock"):
-        folder.mkdir()
+    made = base / name
+    with atomic.locked(base / f"{name}.lock"):
+        made.mkdir()
         try:
-            yield folder
+            yield made
         finally:
             if keep:
-                (folder / _KEPT).touch()
+                (made / _KEPT).touch()
             else:
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(made, ignore_errors=True)
