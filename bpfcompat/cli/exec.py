@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpfcompat.cli.output import Out, Prefixed, say
@@ -40,7 +40,6 @@ _GO_OUTPUT = re.compile(
     r"--?test\.(?:coverprofile|gocoverdir|cpuprofile|memprofile|blockprofile|mutexprofile|trace)=(.+)"
 )
 """Flags of Go's package testing that name a file or folder of its own."""
-_GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -120,10 +119,11 @@ def _project(options: argparse.Namespace) -> Project:
 
 
 def _declared(options: argparse.Namespace) -> Project:
-    from bpfcompat.project import load_project, matrix  # with it comes yaml, which one kernel by its name does not need
+    # With it comes yaml, which one kernel by its name does not need.
+    from bpfcompat.project import FILE_NAME, load_project, matrix
 
     here = Path.cwd()
-    beside = next((folder for folder in (here, *here.parents) if (folder / "bpfcompat.yaml").is_file()), None)
+    beside = next((folder for folder in (here, *here.parents) if (folder / FILE_NAME).is_file()), None)
     if options.matrix:
         found = matrix.load(options.matrix, Path())
         project = Project((), found, Path(), lock=matrix.lock_path(found, here))
@@ -137,24 +137,14 @@ def _declared(options: argparse.Namespace) -> Project:
             "no kernel was named.", f"add --kernel apt:bookworm/linux-image-cloud-amd64, or set ${VARIABLE}"
         )
     if options.profile:
-        return _selected(project, options.profile)
+        return replace(project, matrix=matrix.select(project.matrix, [options.profile]))
     if not options.matrix and len(project.matrix.profiles) > 1:
         ids = ", ".join(profile.id for profile in project.matrix.profiles)
         raise BpfcompatError("the project has several kernels, and none was named.", f"add --profile with one of {ids}")
     return project
 
 
-def _selected(project: Project, pattern: str) -> Project:
-    from dataclasses import replace
-
-    from bpfcompat.project import matrix
-
-    return replace(project, matrix=matrix.select(project.matrix, [pattern]))
-
-
 def _adjusted(project: Project, options: argparse.Namespace) -> Project:
-    from dataclasses import replace
-
     changes: dict[str, object] = {}
     if options.memory:
         changes["memory"] = host.size(options.memory, "--memory") >> 20
@@ -197,7 +187,7 @@ def environment(ours: Mapping[str, str], added: list[str]) -> dict[str, str]:
             raise BpfcompatError(f"--env {text}: there is no such variable here.", f"--env {name or 'NAME'}=VALUE")
         kept[name] = value if given else ours[name]
     path = [folder for folder in kept.get("PATH", "").split(":") if folder]
-    kept["PATH"] = ":".join(dict.fromkeys([*path, *_GUEST_PATH.split(":")]))
+    kept["PATH"] = ":".join(dict.fromkeys([*path, *job.ENVIRONMENT["PATH"].split(":")]))
     return kept
 
 

@@ -15,6 +15,8 @@ from bpfcompat.project import FILE_NAME, load_project, matrix
 from bpfcompat.system import host
 
 OUTDATED = 2
+_Add = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+"""Adds an action by its name, what runs it, and what it is for."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action.set_defaults(run=run)
         return action
 
+    _of_matrix(add)
+    for action in actions.choices.values():
+        action.add_argument("--matrix", metavar="FILE|NAME", help="a matrix (default: that of the project here)")
+    _of_sources(add)
+
+
+def _of_matrix(add: _Add) -> None:
+    """Add what is done with the kernels of a matrix."""
     listing = add("list", _list, "list the kernels of a matrix, or what a source has")
     listing.add_argument("--available", metavar="apt:SUITE", help="list the kernels of a suite of Debian's instead")
     listing.add_argument("--arch", choices=architecture.ALL, default="", help="with --available: of which architecture")
@@ -49,8 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--json", action="store_true", help="print a list, with all that bpftool found")
         if name == "outdated":
             action.add_argument("--fail", action="store_true", help=f"exit {OUTDATED} if there is something newer")
-    for action in actions.choices.values():
-        action.add_argument("--matrix", metavar="FILE|NAME", help="a matrix (default: that of the project here)")
+
+
+def _of_sources(add: _Add) -> None:
+    """Add what is done with what sources have."""
     swept = add("sweep", _sweep, "write a matrix of the newest kernels of a suite of Debian's")
     swept.add_argument(
         "--from", dest="source", required=True, metavar="apt:SUITE", help="for instance apt:trixie-backports"

@@ -9,8 +9,9 @@ import signal
 import sys
 import termios
 import tty
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bpfcompat.cli.output import Out, say
 from bpfcompat.errors import BpfcompatError, did_you_mean
@@ -20,6 +21,7 @@ from bpfcompat.system import host, processes
 if TYPE_CHECKING:
     from bpfcompat.vm import machine
 
+_Named = TypeVar("_Named", Profile, Check)
 _LEAVE = b"\x1d\x1d\x1d"
 """Ctrl-], as of telnet, but three times: a shell in a hung guest answers to nothing else."""
 
@@ -39,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
     from bpfcompat.workflow import programs, shells
 
     project = _project()
-    profile, check = _profile(project, options.profile), _check(project, options.check)
+    profile = _named("profile", options.profile, {profile.id: profile for profile in project.matrix.profiles})
+    checks = {check.name: check for check in project.checks}
+    check = project.checks[0] if options.check is None else _named("check", options.check, checks)
     with processes.interruptible(), _Screen() as screen:
         terminal = shells.Terminal(
             *screen.size(),
@@ -57,30 +61,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _project() -> Project:
-    from bpfcompat.project import load_project, matrix
+    from bpfcompat.project import FILE_NAME, load_project, matrix
 
     here = Path.cwd()
-    if (here / "bpfcompat.yaml").is_file():
+    if (here / FILE_NAME).is_file():
         return load_project(here)
     return Project((Check("true", root=here),), matrix.catalogue(), here)
 
 
-def _profile(project: Project, name: str) -> Profile:
-    known = {profile.id: profile for profile in project.matrix.profiles}
+def _named(kind: str, name: str, known: Mapping[str, _Named]) -> _Named:
     if name not in known:
         raise BpfcompatError(
-            f"there is no profile '{name}' here.", did_you_mean(name, known, f"there are: {', '.join(known)}")
-        )
-    return known[name]
-
-
-def _check(project: Project, name: str | None) -> Check:
-    known = {check.name: check for check in project.checks}
-    if name is None:
-        return project.checks[0]
-    if name not in known:
-        raise BpfcompatError(
-            f"there is no check '{name}' here.", did_you_mean(name, known, f"there are: {', '.join(known)}")
+            f"there is no {kind} '{name}' here.", did_you_mean(name, known, f"there are: {', '.join(known)}")
         )
     return known[name]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Project
-from bpfcompat.project import FILE_NAME, load_project
+from bpfcompat.project import load_project, project_file
 
 _QUIET_SECONDS = 0.1
 """A linker writes a program in many steps; it is whole when nothing has changed for so long."""
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Run a project again and again, until it is interrupted."""
     from bpfcompat.system import changes
 
-    file = options.project / FILE_NAME if options.project.is_dir() else options.project
+    file = project_file(options.project)
     load_project(file)  # a mistake that is there from the start ends us, as it ends `run`
     watched = [file.absolute()]
     while True:

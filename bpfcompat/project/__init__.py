@@ -8,11 +8,12 @@ from bpfcompat.project.config import (
     FILE_NAME,
     WORKDIR_NAME,
     load_project,
+    project_file,
     refuse_long_command,
     refuse_unknown_profiles,
 )
 
 __all__ = [
-    "FILE_NAME", "WORKDIR_NAME", "brought", "load_project", "manifest", "matrix", "refuse_long_command", "refuse_unknown_profiles",
-    "schema", "shard",
+    "FILE_NAME", "WORKDIR_NAME", "brought", "load_project", "manifest", "matrix", "project_file", "refuse_long_command",
+    "refuse_unknown_profiles", "schema", "shard",
 ]  # fmt: skip

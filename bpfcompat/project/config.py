@@ -40,13 +40,18 @@ COMMAND_BYTES_AT_MOST = 131_071
 """Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
 
 
+def project_file(path: Path) -> Path:
+    """Return a project's file by what the user named: the file, or the folder that it stands in."""
+    return path / FILE_NAME if path.is_dir() else path
+
+
 def load_project(path: Path) -> Project:
     """Read a bpfcompat.yaml.
 
     path: the file, or the folder that it stands in.
     Raises BpfcompatError, with file and line, for whatever is wrong with it or with the matrix that it names.
     """
-    file = path / FILE_NAME if path.is_dir() else path
+    file = project_file(path)
     if not file.exists():
         raise BpfcompatError(
             f"there is no {FILE_NAME} in {file.parent.resolve()}.", "run `bpfcompat init` to write a first one"
