@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bpfcompat.errors import BpfcompatError
+from bpfcompat.kernels.store import package
 from bpfcompat.model import Kernel, Origin, Package
 from bpfcompat.system import atomic, destination
 
@@ -64,8 +65,7 @@ def read(path: Path | None) -> Locks:
 
 
 def _locked(row: dict[str, Any]) -> Locked:
-    packages = (Package(**{**one, "archive": tuple(one["archive"])}) for one in row.get("packages", ()))
-    return Locked(**{**row, "packages": tuple(packages)})
+    return Locked(**{**row, "packages": tuple(map(package, row.get("packages", ())))})
 
 
 def _written(row: Locked) -> dict[str, Any]:

@@ -162,8 +162,12 @@ def pinned(cache: Path, address: str) -> Kernel | None:
 
 
 def _origin(said: dict[str, Any]) -> Origin:
-    packages = ({**one, "archive": tuple(one["archive"])} for one in said["packages"])
-    return Origin(tuple(Package(**one) for one in packages), said["keyring"])
+    return Origin(tuple(map(package, said["packages"])), said["keyring"])
+
+
+def package(said: dict[str, Any]) -> Package:
+    """Return a package as it is kept in JSON; raises KeyError, TypeError."""
+    return Package(**{**said, "archive": tuple(said["archive"])})
 
 
 def held(cache: Path, source: str, version: str, image_sha256: str, modules_sha256: str) -> Kernel | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
@@ -41,7 +42,7 @@ def unpacked(asked: Asked, packages: list[Path]) -> Fetched:
         unpack.package(package, target)
     found = tree.find(target, asked.profile.kernel, packages[0].stem)
     watched = tuple(path for name, path in zip(_names(asked), packages, strict=True) if not download.is_url(name))
-    return Fetched(found.image, found.version, found.modules, found.config, watched)
+    return replace(found, watched=watched)
 
 
 def _names(asked: Asked) -> list[str]:

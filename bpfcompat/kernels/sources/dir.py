@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bpfcompat import architecture
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import image, modules, tree
@@ -24,7 +26,7 @@ def fetch(asked: Asked) -> Fetched:
     if not modules.is_built(folder):
         found = tree.find(folder, asked.profile.kernel, "")
         watched = modules.watched(found.modules) if found.modules else []
-        return Fetched(found.image, image.version(found.image), found.modules, found.config, (found.image, *watched))
+        return replace(found, version=image.version(found.image), watched=(found.image, *watched))
     guest = architecture.of(asked.profile.arch)
     built, config, order = modules.built_image(folder, guest), folder / ".config", folder / "modules.order"
     if built is None:

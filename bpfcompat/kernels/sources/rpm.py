@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bpfcompat.kernels import signatures
 from bpfcompat.kernels.sources import Asked, deb
 from bpfcompat.kernels.store import Fetched
@@ -15,4 +17,4 @@ def fetch(asked: Asked) -> Fetched:
     if keys:
         signatures.check(packages, keys, asked.folder)
     found = deb.unpacked(asked, packages)
-    return Fetched(found.image, found.version, found.modules, found.config, (*found.watched, *keys))
+    return replace(found, watched=(*found.watched, *keys))
