@@ -14,11 +14,13 @@ from bpfcompat.kernels.resolve import (
     newest,
     pinned,
     refuse_foreign,
+    refuse_unknown_architecture,
     renewed,
     use,
 )
 
 __all__ = [
     "address", "facts", "features", "fetch", "forget", "has_headers", "is_taken", "is_vendor", "knowledge", "lock", "needs",
-    "newest", "pinned", "refuse_foreign", "renewed", "sources", "store", "sweep", "use", "vendors",
+    "newest", "pinned", "refuse_foreign", "refuse_unknown_architecture", "renewed", "sources", "store", "sweep", "use",
+    "vendors",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bpfcompat import architecture
+from bpfcompat.architecture import AMD64, Architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import headers, sources, store
 from bpfcompat.kernels.lock import Locked
@@ -41,6 +42,18 @@ def refuse_foreign(name: str, own: str = "") -> None:
     )
 
 
+def refuse_unknown_architecture(name: str, own: str, guest: Architecture) -> None:
+    """Raise BpfcompatError if no kernel of an architecture is known by a name.
+
+    own: the row of the project's own that the name's vendor is, as JSON.
+    """
+    if guest is not AMD64 and (own or is_vendor(name.partition(":")[0])):
+        raise BpfcompatError(
+            f"vendors' kernels are known for {AMD64.name} only, not for {guest.name}.",
+            f"write `arch: {AMD64.name}`, or name a package for {guest.name} with `apt:`, `deb:` or `rpm:`",
+        )
+
+
 def is_taken(name: str) -> bool:
     """Tell whether a name is that of a kind of source, or of a vendor in the table."""
     return name in sources.names() or name in rows.table()
@@ -59,10 +72,17 @@ def _source(kind: str, own: str = "") -> ModuleType:
     return fetching
 
 
-def _split(profile: Profile) -> tuple[ModuleType, str]:
+def _split(profile: Profile, *, asked: bool = False) -> tuple[ModuleType, str]:
+    """Return a kernel's source, and what stands behind the colon.
+
+    asked: the source is to be asked for the kernel.
+    Raises NoVerdict.
+    """
     kind, _, rest = profile.kernel.partition(":")
     try:
         refuse_foreign(profile.kernel, profile.vendor)
+        if asked:
+            refuse_unknown_architecture(profile.kernel, profile.vendor, architecture.of(profile.arch))
     except BpfcompatError as error:
         raise NoVerdict(Classification.KERNEL_UNAVAILABLE, error.message, error.hint) from error
     return _source(kind, profile.vendor), rest
@@ -161,7 +181,7 @@ def _with_headers(kernel: Kernel, profile: Profile, cache: Path, *, offline: boo
 
 
 def _fetched(profile: Profile, cache: Path, *, offline: bool, locked: Locked | None) -> Kernel:
-    source, rest = _split(profile)
+    source, rest = _split(profile, asked=True)
     if offline and not _is_local(source):
         raise NoVerdict(
             Classification.KERNEL_UNAVAILABLE,
@@ -204,7 +224,7 @@ def newest(profile: Profile, cache: Path) -> str | None:
 
     Raises NoVerdict if the source cannot be asked.
     """
-    source, rest = _split(profile)
+    source, rest = _split(profile, asked=True)
     resolve = getattr(source, "resolve", None)
     if resolve is None:
         return None

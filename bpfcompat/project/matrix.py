@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bpfcompat import architecture, kernels
-from bpfcompat.architecture import AMD64, Architecture
+from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Check, Matrix, Profile
 from bpfcompat.project import document, schema
@@ -87,11 +87,8 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location, ve
     modules, sha256, keys = (_several(row.get(key, ())) for key in ("modules", "sha256", "key"))
     _refuse_misplaced(row, 1 + len(modules), len(sha256), read, here)
     arch = _architecture(row, read, here)
-    if arch not in ("", AMD64.name) and (vendor or kernels.is_vendor(row["kernel"].partition(":")[0])):
-        raise BpfcompatError(
-            f"{read.where((*here, 'arch'))}: vendors' kernels are known for {AMD64.name} only.",
-            f"remove `arch: {arch}`, or name a package of that architecture with `apt:`, `deb:` or `rpm:`",
-        )
+    if arch:
+        _refuse_unknown_architecture(row["kernel"], vendor, architecture.of(arch), read.where((*here, "arch")))
     if row.get("headers") and not kernels.has_headers(row["kernel"]):
         raise BpfcompatError(
             f"{read.where((*here, 'headers'))}: `headers` belongs to a kernel of apt: only.",
@@ -111,6 +108,13 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location, ve
         limits=row.get("limits"), headers=row.get("headers", False),
         guest_modules=tuple(row.get("guest", {}).get("modules", ())),
     )  # fmt: skip
+
+
+def _refuse_unknown_architecture(kernel: str, vendor: str, guest: Architecture, where: str) -> None:
+    try:
+        kernels.refuse_unknown_architecture(kernel, vendor, guest)
+    except BpfcompatError as error:
+        raise BpfcompatError(f"{where}: {error.message}", error.hint) from error
 
 
 def _several(value: str | list[str]) -> tuple[str, ...]:
@@ -159,13 +163,19 @@ def _architecture(row: dict[str, Any], read: Document, here: Location) -> str:
 def for_loaders(matrix: Matrix, checks: Sequence[Check]) -> Matrix:
     """Return a matrix whose profiles all have an architecture: where they do not say it, that of the first loader that has one.
 
-    A loader that is not built yet says nothing; the architecture is this machine's then.
+    A loader that is not built yet says nothing; the architecture is this machine's then. Raises BpfcompatError for a profile
+    whose kernel is not known for that.
     """
     if all(profile.arch for profile in matrix.profiles):
         return matrix
     loaders = (check.binary for check in checks if check.binary and not check.by_arch)
-    arch = next((found.name for found in map(_of_program, loaders) if found), architecture.host().name)
-    return replace(matrix, profiles=tuple(replace(one, arch=one.arch or arch) for one in matrix.profiles))
+    told = next(((str(path), found) for path in loaders if (found := _of_program(path))), None)
+    whose, guest = told or ("this machine", architecture.host())
+    for one in matrix.profiles:
+        if not one.arch:
+            where = f"{one.id} says no `arch:`, and {whose} is of {guest.name}"
+            _refuse_unknown_architecture(one.kernel, one.vendor, guest, where)
+    return replace(matrix, profiles=tuple(replace(one, arch=one.arch or guest.name) for one in matrix.profiles))
 
 
 def _of_program(path: Path) -> Architecture | None:
