@@ -73,9 +73,9 @@ def stage(shares: Shares, tree: Path, image: Path, say: Callable[[str], None]) -
     for number, folder in enumerate(shares.folders):
         _copy_folder(folder, tree / "shares" / str(number), budget, say)
     for number, (_, source) in enumerate(shares.files, len(shares.folders)):
-        _copy(source, _parent_made(tree / "shares" / str(number)))
+        shutil.copy2(source, _parent_made(tree / "shares" / str(number)))
     for name, source in shares.libraries.items():
-        _copy(source, _parent_made(tree / payload.libraries_folder(shares.libraries) / name.lstrip("/")))
+        shutil.copy2(source, _parent_made(tree / payload.libraries_folder(shares.libraries) / name.lstrip("/")))
     tree.mkdir(parents=True, exist_ok=True)
     disk.make(tree, image, payload.SIZE_MIB)
 
@@ -83,11 +83,6 @@ def stage(shares: Shares, tree: Path, image: Path, say: Callable[[str], None]) -
 def _parent_made(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    shutil.copystat(source, target)
 
 
 @dataclass
@@ -116,7 +111,7 @@ def _copy_folder(folder: Path, target: Path, budget: _Budget, say: Callable[[str
                 copy.symlink_to(source.readlink())
             elif stat.S_ISREG(status.st_mode):
                 budget.spend(status.st_size, folder)
-                _copy(source, copy)
+                shutil.copy2(source, copy)
         except PermissionError:
             unreadable.append(source)
     for copy in (path for path in target.rglob("*") if path.is_dir() and not path.is_symlink()):
