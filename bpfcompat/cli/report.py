@@ -13,10 +13,8 @@ from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.project import WORKDIR_NAME, schema
 from bpfcompat.records import VerdictStore, history
-from bpfcompat.report import merge, output
+from bpfcompat.report import gate, merge, output
 from bpfcompat.system import destination
-
-_EXIT_CODES = {"pass": 0, "fail": 2, "error": 1}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
             destination.write(target, text.encode(errors="replace"))
         except OSError as error:
             raise BpfcompatError(f"--out {target} cannot be written: {error.strerror}.") from error
-    return _EXIT_CODES[report["summary"]["status"]] if options.merge else 0
+    return gate.EXIT_CODES[report["summary"]["status"]] if options.merge else 0
 
 
 def _merged(options: argparse.Namespace) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from bpfcompat.model import (
     Target,
 )
 from bpfcompat.report import artifact, gate, identity
-from bpfcompat.system import digest
+from bpfcompat.system import digest, processes
 from bpfcompat.verdict import hints, readiness, taint
 
 
@@ -32,9 +31,7 @@ def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None
     paths: where the reports are written, by format.
     source: what the user said about the artifact (name, version, variant, uri).
     """
-    summary = gate.summarize(run)
     matrix = run.project.matrix
-    status = {0: "pass", 2: "fail", 1: "error"}[summary.exit_code]
     described = {"path": str(matrix.path or ""), "profiles": [profile.id for profile in matrix.profiles]}
     return {
         "schema_version": "v0.1",
@@ -50,7 +47,7 @@ def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None
         "matrix": {**described, **({"name": matrix.name} if matrix.name else {})},
         **_shard(run),
         "targets": [_target(target, run) for target in run.targets],
-        "summary": {"status": status, "notes": list(summary.notes), "counts": summary.counts},
+        "summary": gate.summarize(run).described(),
         "paths": {**paths, "run_dir": str(run.project.workdir)},
     }
 
@@ -195,11 +192,10 @@ def _test(target: Target, redact: bool) -> dict[str, Any]:
 
 def _readiness(ready: Ready, told: Readiness) -> dict[str, Any]:
     """Return what became of the steps of a command that does not end by itself."""
-    meanwhile = None if told.meanwhile is None else os.waitstatus_to_exitcode(told.meanwhile)
     return {
         "sign": readiness.described(ready),
         "seen_after_ms": None if told.seen is None else round(told.seen * 1000),
-        "while_ready_exit_code": 128 - meanwhile if meanwhile is not None and meanwhile < 0 else meanwhile,
+        "while_ready_exit_code": None if told.meanwhile is None else processes.exit_code(told.meanwhile),
         "signal": f"SIG{ready.signal}",
         "signalled": told.signalled,
     }

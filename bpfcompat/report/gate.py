@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from bpfcompat.model import Classification, Run, Status, Target
 
@@ -14,6 +15,9 @@ LABELS = {
     "infra_error": "without a verdict",
 }  # fmt: skip
 """What a row can come to, and the words for a number of them."""
+
+EXIT_CODES = {"pass": 0, "fail": 2, "error": 1}
+"""By what report.json calls a run: all required passed, one failed, one has no verdict and none failed."""
 
 _KERNELS_AT_LEAST = 3
 """On fewer, the same failure may be chance."""
@@ -29,8 +33,16 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 all required passed, 2 one failed, 1 one has no verdict and none failed."""
-        return {Status.PASS: 0, Status.FAIL: 2, Status.INFRA_ERROR: 1}[self.status]
+        """As EXIT_CODES has it."""
+        return EXIT_CODES[self._word]
+
+    @property
+    def _word(self) -> str:
+        return "error" if self.status is Status.INFRA_ERROR else self.status.value
+
+    def described(self) -> dict[str, Any]:
+        """Return it as report.json has it."""
+        return {"status": self._word, "notes": list(self.notes), "counts": self.counts}
 
 
 @dataclass(frozen=True)

@@ -46,15 +46,13 @@ def _all(values: Iterable[str]) -> str:
 
 def _summary(report: Report) -> dict[str, Any]:
     rows = view.read(report).rows
-    found = gate.weigh([
+    return gate.weigh([
         gate.Weighed(
             row.name, row.check or "command", row.required, row.status, row.label, row.classification,
             (row.reason, "" if "validator" in target else row.tails["stderr"]), row.cached,
         )
         for row, target in zip(rows, report["targets"], strict=True)
-    ])  # fmt: skip
-    status = {0: "pass", 2: "fail", 1: "error"}[found.exit_code]
-    return {"status": status, "notes": list(found.notes), "counts": found.counts}
+    ]).described()  # fmt: skip
 
 
 _SAME: dict[str, Callable[[Report], Any]] = {

@@ -199,6 +199,12 @@ def _end_on_signal(reader: socket.socket, numbers: Sequence[int]) -> None:
             return
 
 
+def exit_code(wait_status: int) -> int:
+    """Return how a process ended as a shell shows it: 128 + N for signal N."""
+    code = os.waitstatus_to_exitcode(wait_status)
+    return code if code >= 0 else 128 - code
+
+
 def interrupted() -> bool:
     """Tell whether this process has been asked to end."""
     return _interrupted.is_set()

@@ -222,5 +222,4 @@ def exit_code(outcome: Outcome) -> int:
         return TIMED_OUT
     if outcome.kind is not OutcomeKind.ENDED or outcome.wait_status is None:
         return processes.INTERRUPTED_STATUS if outcome.classification is Classification.INTERRUPTED else NO_VERDICT
-    code = os.waitstatus_to_exitcode(outcome.wait_status)
-    return code if code >= 0 else 128 - code
+    return processes.exit_code(outcome.wait_status)
