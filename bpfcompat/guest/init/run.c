@@ -51,23 +51,28 @@ static void dump_tasks(void)
 
 static bool told_to_stop;
 
+/* Does what a line of the host asks for, if it is meant for this job. */
 static void obey(const char *line)
 {
 	struct winsize size = { 0 };
-	char asked[NONCE_SIZE];
+	char word[8], asked[NONCE_SIZE];
 	size_t length;
+	int end = 0;
 
-	if (sscanf(line, "PING %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+	if (sscanf(line, "%7[A-Z] %32[0-9a-f]%n", word, asked, &end) != 2 || strcmp(asked, nonce))
+		return;
+	line += end;
+	if (!strcmp(word, "PING"))
 		say("PONG", "");
-	else if (sscanf(line, "DUMP %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+	else if (!strcmp(word, "DUMP"))
 		dump_tasks();
-	else if (sscanf(line, "IN %32[0-9a-f] %zu", asked, &length) == 2 && !strcmp(asked, nonce) && length <= WINDOW)
+	else if (!strcmp(word, "IN") && sscanf(line, "%zu", &length) == 1 && length <= WINDOW)
 		expect_input(length);
-	else if (sscanf(line, "SIZE %32[0-9a-f] %hu %hu", asked, &size.ws_row, &size.ws_col) == 3 && !strcmp(asked, nonce))
+	else if (!strcmp(word, "SIZE") && sscanf(line, "%hu %hu", &size.ws_row, &size.ws_col) == 2)
 		ioctl(typed.to, TIOCSWINSZ, &size);
-	else if (sscanf(line, "SIGN %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+	else if (!strcmp(word, "SIGN"))
 		see_sign();
-	else if (sscanf(line, "STOP %32[0-9a-f]", asked) == 1 && !strcmp(asked, nonce))
+	else if (!strcmp(word, "STOP"))
 		told_to_stop = true;
 }
 
