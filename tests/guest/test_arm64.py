@@ -17,7 +17,8 @@ from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
 
 from .conftest import ARM64, KERNELS
-from .test_warm import COMMANDS, told
+from .test_outcomes import DEATHS
+from .test_warm import warm_records_that_cold_boots_confirm
 
 CACHE = host.cache_folder()
 OLDEST, NEWEST = ARM64
@@ -39,17 +40,8 @@ def compiled(tmp_path_factory):
 
 
 def test_warm_and_cold_boots_tell_the_same(verdicts, tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "file").write_text("content\n")
-    files = {"files": (tmp_path / "data",), "kernels": ARM64}
-    warm = verdicts(*COMMANDS, options=Options(force=True), **files)
-    cold = verdicts(*COMMANDS, options=Options(force=True, cold=True), **files)
-    assert ({record.boot for record in warm}, {record.boot for record in cold}) == ({"warm"}, {"cold"})
-    for one, other in zip(warm, cold, strict=True):
-        assert one.outcome.stdout.tail.splitlines() == other.outcome.stdout.tail.splitlines(), one.job
-        assert told(one) == told(other), one.job
-        assert (one.outcome.observed.machine, one.key_parts["architecture"]) == ("aarch64", "aarch64")
-    assert {record.verdict.status for record in warm} == {Status.PASS, Status.FAIL}
+    for record in warm_records_that_cold_boots_confirm(verdicts, tmp_path, ARM64):
+        assert (record.outcome.observed.machine, record.key_parts["architecture"]) == ("aarch64", "aarch64")
 
 
 def test_the_tools_of_the_kit_run_there(verdicts):
@@ -61,15 +53,7 @@ def test_the_tools_of_the_kit_run_there(verdicts):
         assert record.verdict.status is Status.PASS, (record.job, record.outcome.stderr.tail)
 
 
-@pytest.mark.parametrize(
-    ("command", "classification"),
-    [
-        ("echo c > /proc/sysrq-trigger", Classification.KERNEL_PANIC),
-        ("echo 0 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger", Classification.KERNEL_PANIC),
-        ("reboot -f", Classification.GUEST_LOST),
-        ("poweroff -f", Classification.GUEST_LOST),
-    ],
-)
+@pytest.mark.parametrize(("command", "classification"), DEATHS)
 def test_a_machine_that_dies_is_told_by_how(verdicts, command, classification):
     (record,) = verdicts(command, kernels=(NEWEST,), options=Options(total_seconds=3600), timeout=3000.0)
     assert (record.verdict.status, record.verdict.classification) == (Status.FAIL, classification)

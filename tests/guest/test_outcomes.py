@@ -34,6 +34,14 @@ ENDINGS = [
     ("cat <<X >/dev/null\n$HOME\nX\nexit 4", 4, None),
 ]
 
+# command, class
+DEATHS = [
+    ("echo c > /proc/sysrq-trigger", Classification.KERNEL_PANIC),
+    ("echo 0 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger", Classification.KERNEL_PANIC),
+    ("reboot -f", Classification.GUEST_LOST),
+    ("poweroff -f", Classification.GUEST_LOST),
+]
+
 
 def test_every_ending_is_told_as_it_was(verdicts):
     records = verdicts(*(command for command, _, _ in ENDINGS), kernels=(KERNELS[0],))
@@ -107,15 +115,7 @@ def test_a_long_command_and_its_environment(verdicts):
     assert record.verdict.status is Status.PASS
 
 
-@pytest.mark.parametrize(
-    ("command", "classification"),
-    [
-        ("echo c > /proc/sysrq-trigger", Classification.KERNEL_PANIC),
-        ("echo 0 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger", Classification.KERNEL_PANIC),
-        ("reboot -f", Classification.GUEST_LOST),
-        ("poweroff -f", Classification.GUEST_LOST),
-    ],
-)
+@pytest.mark.parametrize(("command", "classification"), DEATHS)
 def test_a_machine_that_dies_is_a_failure_confirmed_and_not_a_matter_of_waiting(
     verdicts, tmp_path, command, classification
 ):
