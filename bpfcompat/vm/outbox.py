@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tempfile
 import zlib
@@ -77,14 +78,12 @@ class Outbox:
 
     def _check(self, length: int, checksum: int) -> None:
         """Raise DamagedError if it does not hold what the guest has summed up; leave the file at its start."""
+        if length > (size := os.fstat(self.fileno()).st_size):
+            raise DamagedError(f"it has {size} of {length} bytes")
         self._file.seek(0)
-        found, left = 0, length
-        while left:
-            data = self._file.read(min(left, _READ))
-            if not data:
-                raise DamagedError(f"it has {length - left} of {length} bytes")
-            found = zlib.crc32(data, found)
-            left -= len(data)
+        found = 0
+        for start in range(0, length, _READ):
+            found = zlib.crc32(self._file.read(min(length - start, _READ)), found)
         if found != checksum:
             raise DamagedError("its checksum is not right")
         self._file.seek(0)
