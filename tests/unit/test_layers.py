@@ -1,6 +1,7 @@
 """The house: rooms in their order, imports only downward, no circles, and of other rooms only what their faces hand on."""
 
 import ast
+import functools
 import importlib
 import subprocess
 import sys
@@ -37,9 +38,14 @@ def _room(module: str) -> str:
     return module.split(".", maxsplit=1)[0]
 
 
+@functools.cache
+def _nodes(path: Path):
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def _imports(path: Path):
     """Yield (module, name) for everything of the package that a module imports; the name is None for a whole module."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _nodes(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bpfcompat":
             below = node.module.partition(".")[2]
             for alias in node.names:
@@ -84,7 +90,7 @@ def _used(path: Path):
     """Yield what a module takes out of rooms that it has imported as a whole, unless their faces hand it on."""
     rooms = {other for other, name in _imports(path) if name is None and FLOOR.get(other)}
     handed_on = {room: importlib.import_module(f"bpfcompat.{room}").__all__ for room in rooms}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _nodes(path):
         used = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in rooms
         if used and node.attr not in handed_on[node.value.id]:
             yield node.value.id, node.attr
@@ -118,7 +124,7 @@ def test_each_library_is_known_to_few_modules():
         "fsspec": set(),
     }
     for name, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in _nodes(path):
             roots = (
                 [node.module]
                 if isinstance(node, ast.ImportFrom)
