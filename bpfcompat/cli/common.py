@@ -48,7 +48,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--command-timeout", metavar="TIME", help="limit for the command (default: 60s, more on a slow machine)"
     )
     parser.add_argument(
-        "--boot-timeout", metavar="TIME", help="limit for the boot (default: 30s, with KVM 10s, more on a slow machine)"
+        "--boot-timeout", metavar="TIME", help="limit for the boot (default: 30s, more on a slow machine)"
     )
     parser.add_argument("--force", action="store_true", help="run every kernel, whatever is stored")
     parser.add_argument("--failed", action="store_true", help="run only what did not pass last time")

@@ -28,6 +28,8 @@ SILENCE_SECONDS = 2.5
 """A guest whose console is silent for so long is not coming up; a kernel that boots says something all the time."""
 BOOT_SECONDS = 30.0
 """So long one may take that goes on talking: KVM within a virtual machine can be slow, and is KVM all the same."""
+DEMANDED_SECONDS = 120.0
+"""So long one may take, and be silent for a quarter of that, where KVM is demanded: then there is nothing else to take."""
 _QUICK_SECONDS = 1.0
 """No emulated kernel comes up in less (1.3 s at least, QEMU 7.2), so what does needs no comparison."""
 _TALKATIVE = "loglevel=7"
@@ -103,7 +105,7 @@ class Speeds:
     failure: str = ""
     """Why it does not come up with KVM."""
     slow: bool = False
-    """It went on booting all the time, and was not up after BOOT_SECONDS."""
+    """It went on booting all the time, and was not up when its time was over."""
 
     @property
     def chosen(self) -> Accelerator:
@@ -135,10 +137,11 @@ def measure(machine: qemu.Machine, *, compare: bool, always: bool = False) -> Sp
     always: boot it without KVM in any case.
     """
     talkative = replace(machine, cmdline=f"{machine.cmdline} {_TALKATIVE}".strip())
-    kvm, failure, slow = _boot(replace(talkative, accelerator="kvm"))
+    limits = (SILENCE_SECONDS, BOOT_SECONDS) if compare else (DEMANDED_SECONDS / 4, DEMANDED_SECONDS)
+    kvm, failure, slow = _boot(replace(talkative, accelerator="kvm"), *limits)
     tcg = None
     if always or (compare and kvm is not None and kvm > _QUICK_SECONDS):
-        tcg = _boot(replace(talkative, accelerator="tcg"))[0]
+        tcg = _boot(replace(talkative, accelerator="tcg"), *limits)[0]
     return Speeds(kvm, tcg, failure, slow)
 
 
@@ -152,8 +155,12 @@ def remember(found: Speeds, cache: Path) -> None:
         atomic.write_json(_memo(cache), {"of": _host(), "boot": boot, "name": chosen.name, "reason": chosen.reason})
 
 
-def _boot(machine: qemu.Machine) -> tuple[float | None, str, bool]:
-    """Return how long a machine takes to come up; if it does not, why, and whether it was only slow."""
+def _boot(machine: qemu.Machine, silence: float, seconds: float) -> tuple[float | None, str, bool]:
+    """Return how long a machine takes to come up; if it does not, why, and whether it was only slow.
+
+    silence: seconds without a byte on its console that end it.
+    seconds: for all of it.
+    """
     from bpfcompat.vm.machine import Guest  # with it comes pexpect, which most runs need not load for this
 
     with tempfile.TemporaryDirectory(prefix="bpfcompat-probe.") as name:
@@ -163,11 +170,11 @@ def _boot(machine: qemu.Machine) -> tuple[float | None, str, bool]:
         started = time.monotonic()
         try:
             with Guest(machine, disk, Path(name)) as guest:
-                guest.wait_ready_while_it_talks(SILENCE_SECONDS, started + BOOT_SECONDS)
+                guest.wait_ready_while_it_talks(silence, started + seconds)
         except NoVerdict as error:
             if error.classification is Classification.INTERRUPTED:
                 raise
-            return None, error.message, time.monotonic() >= started + BOOT_SECONDS
+            return None, error.message, time.monotonic() >= started + seconds
         return time.monotonic() - started, "", False
 
 

@@ -13,7 +13,7 @@ from bpfcompat.vm import Machine
 
 _USUAL_BOOT = {"tcg": 3.0, "kvm": 1.0}
 """Seconds of a boot on a machine for which the limits below are right as they are (measured: 1.3 to 2.2 s emulated)."""
-_BOOT_SECONDS = {"tcg": 30.0, "kvm": 10.0}
+_BOOT_SECONDS = 30.0
 _TOTAL_SECONDS = 180.0
 _SLOWEST = 20.0
 """No limit grows by more than this: who is that slow has to say so."""
@@ -78,7 +78,7 @@ def _name(accelerator: str, kernel: Kernel) -> str:
 
 def boot(pace: Pace, accelerator: str, kernel: Kernel | None, given: float | None) -> float:
     """Return the limit for a boot; given: by the user, which is taken as it is."""
-    return given or _BOOT_SECONDS[accelerator] * pace.slowness(accelerator, kernel)[0]
+    return given or _BOOT_SECONDS * pace.slowness(accelerator, kernel)[0]
 
 
 def of(

@@ -1,0 +1,168 @@
+"""KVM, tried where there is none: QEMU emulates a processor with AMD's virtualisation, a full Debian kernel in it has a
+/dev/kvm, and this tool runs there with it. What it finds out must be what it finds out here under emulation.
+
+`./dev nested` runs it: some minutes, and too long for every change.
+"""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bpfcompat
+from bpfcompat import architecture, kernels
+from bpfcompat.guest import kit
+from bpfcompat.model import Check, Matrix, OutcomeKind, Profile, Project
+from bpfcompat.project import matrix
+from bpfcompat.system import host
+from bpfcompat.workflow import engine
+from bpfcompat.workflow.session import Session
+from tests.hosts import roots
+
+CLONE = Path(__file__).parents[2]
+TOOL = ("bpfcompat", "schemas", "matrices")
+INNER = "debian-12-6.1"
+TRIES = 4
+"""QEMU's emulation of virtualisation sometimes stops for good (QEMU 7.2: one run in four): the outer machine is then silent,
+and nothing is said about what ran in it."""
+SECONDS = 1200.0
+
+PROJECT = """
+matrix: [{id: debian-12-6.1, kernel: apt:bookworm/linux-image-cloud-amd64, memory: 256}]
+accel: %s
+boot: %s
+timeout: 300s
+checks:
+  - {name: exit, command: "echo out; echo err >&2; exit 7"}
+  - {name: signal, command: "kill -SEGV $$"}
+  - {name: bytes, command: "head -c 400000 /dev/zero | tr '\\\\0' x; seq 20000 >&2"}
+  - {name: collected, command: "seq 100000 > a; sha256sum a", collect: [a]}
+  - name: clock
+    command: "test $(date +%%s) -gt 1700000000 || exit 1;
+      read a b < /proc/uptime; sleep 2; read c d < /proc/uptime; test ${c%%%%.*} -gt ${a%%%%.*}"
+  - {name: source, command: "cat /sys/devices/system/clocksource/clocksource0/current_clocksource"}
+  - {name: random, command: "head -c 16 /dev/urandom | md5sum"}
+  - {name: random-too, command: "head -c 16 /dev/urandom | md5sum; true"}
+  - {name: loader, command: $BPFCOMPAT_BIN, binary: loader}
+  - {name: panic, command: "echo c > /proc/sysrq-trigger"}
+  - {name: mute-panic, command: "echo 0 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger"}
+  - {name: reboot, command: "reboot -f"}
+  - {name: hang, command: "sleep 100000", timeout: 5s}
+"""
+KEPT = ("status", "exit_code", "signal", "stderr_bytes", "stdout_truncated", "timed_out", "core_dumped")
+DIFFERS = {"source", "random", "random-too"}
+"""Checks whose output is not the same twice, or not with KVM."""
+
+
+@pytest.fixture(scope="session")
+def root():
+    """A root folder with Python, QEMU and what bpfcompat is made on, made once."""
+
+    def complete(fresh):
+        needed = [one for one in importlib.metadata.requires("bpfcompat") if "extra ==" not in one]
+        needed = " ".join(f'"{one}"' for one in needed)
+        with roots.entered(fresh, fresh / "tmp") as run:
+            made = run(f"python3 -m venv /opt/v && /opt/v/bin/pip install --quiet {needed}")
+        assert made.returncode == 0, made.stderr
+
+    return roots.bootstrapped("nested", "bookworm", [*roots.PACKAGES, "util-linux"], complete)
+
+
+def packed_cache(target):
+    """Pack a cache for the tool inside: the kit, the kernel, and nothing that was made with them."""
+    own = host.cache_folder()
+    kernel = kernels.fetch(next(one for one in matrix.load("mvp", Path()).profiles if one.id == INNER), own)
+    parts = (kit.find(own, architecture.host()).folder, kernel.modules_disk.parent, own / "pins")
+    names = [part.relative_to(own) for part in parts]
+    subprocess.run(["tar", "-cSf", target, "--exclude=headers.ext4", "-C", own, *names], check=True)
+
+
+def results(folder):
+    """What a run found out, by check, less what depends on how fast and where it ran."""
+    found = {}
+    for target in json.loads((folder / "report.json").read_text())["targets"]:
+        (test,) = target["functional"]["tests"]
+        name = target["check"]
+        found[name] = {key: test.get(key) for key in KEPT}
+        found[name].update(status=target["status"], code=target.get("classification_code"), boot=target["boot"])
+        found[name]["collected"] = [one["sha256"] for one in target.get("collected", ())]
+        if name not in DIFFERS:
+            found[name].update({key: test[key] for key in ("stdout_tail", "stderr_tail", "stdout_bytes")})
+    return found
+
+
+def tail_of(folder, check):
+    return next(
+        target["functional"]["tests"][0]["stdout_tail"]
+        for target in json.loads((folder / "report.json").read_text())["targets"] if target["check"] == check
+    )  # fmt: skip
+
+
+def here(folder, boot, loader):
+    folder.mkdir()
+    (folder / "bpfcompat.yaml").write_text(PROJECT % ("tcg", boot))
+    shutil.copy(loader, folder / "loader")
+    subprocess.run(
+        [sys.executable, "-m", "bpfcompat", "run", "--offline", "--out", "report.json"],
+        cwd=folder,
+        check=False,
+        capture_output=True,
+    )
+    return results(folder)
+
+
+def nested(folder, boot, root, loader):
+    """Run the project with KVM in an emulated machine; return the folder of what came out."""
+    folder.mkdir()
+    packed_cache(folder / "cache.tar")
+    (folder / "bpfcompat.yaml").write_text(PROJECT % ("kvm", boot))
+    command = """
+    export PATH=/opt/v/bin:$PATH PYTHONPATH=/opt/bpfcompat BPFCOMPAT_CACHE=/root/cache PYTHONDONTWRITEBYTECODE=1
+    test -e /dev/kvm || { echo no /dev/kvm; exit 9; }
+    cp /bpfcompat-loader loader
+    mkdir /root/cache
+    tar -xSf cache.tar -C /root/cache
+    python3 -m bpfcompat run --offline --jobs 1 --boot-timeout 300s --timeout 900s --out report.json
+    code=$?
+    cp /root/cache/*.json . ; exit $code"""
+    check = Check(
+        command, root=folder, files=(folder / "bpfcompat.yaml", folder / "cache.tar"),
+        placed=(*((CLONE / name, f"/opt/bpfcompat/{name}") for name in TOOL), (loader, "/bpfcompat-loader")),
+        timeout=SECONDS, collect=("*.json", ".bpfcompat/evidence/**"), guest_modules=("kvm_amd",),
+    )  # fmt: skip
+    profile = Profile("outer", "apt:bookworm/linux-image-amd64", memory=4096)
+    project = Project((check,), Matrix((profile,)), folder / ".bpfcompat", boot="cold", accelerator="tcg", rootfs=root)
+    for attempt in range(1, TRIES + 1):
+        session = Session(project, bpfcompat.Options(total_seconds=SECONDS + 200))
+        try:
+            record = engine.run(session).targets[0].record
+        finally:
+            session.close()
+        if record.outcome.kind is OutcomeKind.ENDED:
+            break
+        print(f"attempt {attempt}: the outer machine came to no end: {record.outcome.reason}")
+    evidence = project.workdir / record.evidence
+    shown = (evidence / "stdout.log").read_text() + (evidence / "stderr.log").read_text()
+    assert record.outcome.kind is OutcomeKind.ENDED, record.outcome.reason
+    assert (evidence / "collected" / "report.json").exists(), shown
+    print(shown)
+    return evidence / "collected"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)  # the outer machine has a limit of its own
+@pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap and chroot need root; CI is root")
+@pytest.mark.parametrize("boot", ["warm", "cold"])
+def test_kvm_tells_what_emulation_tells(tmp_path, root, boot):
+    subprocess.run(["make", "-s", "-C", CLONE / "examples/ringbuf"], check=True)
+    loader = CLONE / "examples/ringbuf/build/loader"
+    folder = nested(tmp_path / "nested", boot, root, loader)
+    assert json.loads((folder / "report.json").read_text())["tool"]["accelerator"] == "kvm"
+    assert tail_of(folder, "source") == "kvm-clock"
+    assert tail_of(folder, "random") != tail_of(folder, "random-too")
+    assert results(folder) == here(tmp_path / "here", boot, loader)
