@@ -66,6 +66,29 @@ def verdicts(tmp_path, profiles):
 
 
 @pytest.fixture(scope="session")
+def shared_cache():
+    """The user's, whatever a test may set later."""
+    return host.cache_folder()
+
+
+@pytest.fixture(scope="session")
+def images_folder(shared_cache, tmp_path_factory):
+    """A cache that shares all with the user's but the boot images."""
+    folder = tmp_path_factory.mktemp("cache")
+    for name in ("apt", "guest", "initramfs", "kernels", "keyrings", "kit", "pins", "rootfs", "tools"):
+        (shared_cache / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(shared_cache / name)
+    return folder
+
+
+@pytest.fixture
+def own_images(images_folder, monkeypatch):
+    """Use a cache whose boot images are the tests' own, to damage and drop them while others use the user's."""
+    monkeypatch.setenv("BPFCOMPAT_CACHE", str(images_folder))
+    return images_folder
+
+
+@pytest.fixture(scope="session")
 def kernel(profiles):
     return kernels.fetch(profiles["debian-12-6.1"], host.cache_folder())
 

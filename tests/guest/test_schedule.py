@@ -13,7 +13,6 @@ import pytest
 from bpfcompat.model import Check, Matrix, Project
 from bpfcompat.project import matrix
 from bpfcompat.report.progress import Progress
-from bpfcompat.system import host
 from bpfcompat.vm import bootimage
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
@@ -39,10 +38,10 @@ def test_the_kernel_that_failed_last_time_comes_first(tmp_path, failing):
     assert rows(project, force=True, jobs=1)[0] == failing
 
 
-def test_verdicts_come_while_images_are_still_being_made(tmp_path, monkeypatch):
+def test_verdicts_come_while_images_are_still_being_made(tmp_path, own_images, monkeypatch):
     project = Project((Check("true"),), Matrix(MVP), tmp_path)
     rows(project, jobs=1)  # so that what is missing afterwards is the images alone
-    bootimage.prune(host.cache_folder(), 0)
+    bootimage.prune(own_images, 0)
     finished, real = [], bootimage.save
 
     def save(*arguments):

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from bpfcompat.model import Status
-from bpfcompat.system import host
 from bpfcompat.vm import bootimage
 from bpfcompat.workflow.session import Options
 
@@ -86,11 +85,10 @@ def test_any_memory_and_any_number_of_processors(verdicts, machine):
 
 
 @pytest.fixture
-def image(verdicts):
+def image(verdicts, own_images):
     """The boot image of one kernel, in a cache of its own that shares the rest with the user's."""
     (record,) = verdicts("true")
-    cache = host.cache_folder()
-    used = max(bootimage.kept(cache), key=lambda kept: kept.used)
+    used = max(bootimage.kept(own_images), key=lambda kept: kept.used)
     assert str(used.path) in record.qemu_command
     return used.path
 
@@ -168,14 +166,13 @@ def test_state_that_qemu_does_not_take_is_not_fatal(verdicts, image, capfd):
     assert not image.exists()
 
 
-def test_killed_at_any_moment_leaves_nothing_that_a_later_run_trusts(tmp_path, verdicts, image):
+def test_killed_at_any_moment_leaves_nothing_that_a_later_run_trusts(tmp_path, verdicts, image, own_images):
     """kill -9 while images are saved and restored; afterwards every image is whole, and no process is left."""
     project = tmp_path / "project"
     project.mkdir()
     (project / "bpfcompat.yaml").write_text(
         "command: echo alive\nmatrix: [{id: a, kernel: 'apt:bookworm/linux-image-cloud-amd64', memory: 300}]\n"
     )
-    cache = host.cache_folder()
     for moment in (0.15, 0.3, 0.5, 1.0, 1.5, 1.8, 2.0, 2.2, 0.35):
         child = subprocess.Popen(
             [sys.executable, "-m", "bpfcompat", "run", "--force"],
@@ -192,9 +189,9 @@ def test_killed_at_any_moment_leaves_nothing_that_a_later_run_trusts(tmp_path, v
         while machines_of(project) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not machines_of(project)
-        assert all(bootimage.is_whole(kept.path) for kept in bootimage.kept(cache))
+        assert all(bootimage.is_whole(kept.path) for kept in bootimage.kept(own_images))
     result = subprocess.run(
         [sys.executable, "-m", "bpfcompat", "run", "--force"], cwd=project, capture_output=True, text=True, check=True
     )
     assert "1 passed" in result.stdout
-    assert not list(bootimage.folder(cache).glob(".*"))
+    assert not list(bootimage.folder(own_images).glob(".*"))
