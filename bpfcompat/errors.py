@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from bpfcompat.model import Classification, Outcome, OutcomeKind
@@ -41,5 +40,7 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
     otherwise: the hint where none is close.
     """
+    import difflib  # for mistakes only
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean '{close[0]}'?" if close else otherwise

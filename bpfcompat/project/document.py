@@ -1,40 +1,24 @@
-"""Reading YAML: bounded, without surprises, and with the line of every value at hand. The only place that knows YAML."""
+"""Documents that users write: their values, and the line of each. What was read once is kept by its content."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import contextlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.system import digest
+from bpfcompat.system import atomic, digest, host
+
+if TYPE_CHECKING:
+    from bpfcompat.project.yamltext import Parsed
 
 _BYTES_AT_MOST = 8 << 20
-_VALUES_AT_MOST = 1_000_000
-_DEPTH_AT_MOST = 64
-
-# The C parser reads 1,000 profiles in 0.05 s, the Python one in 0.5 s; wheels have it, some distributions do not.
-_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_Parser):  # type: ignore[misc]
-    """YAML 1.2's plain words: `on`, `no` and `y` are texts, not truth values, and 010 is ten."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-    ("float", r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("merge", r"^<<$", "<"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+_FORMAT = 1
+"""Counts the ways in which YAML is understood here."""
+_KEPT = 256
 
 Location = tuple[Any, ...]
 """Keys and indexes that lead from the top of a document to a value."""
@@ -46,37 +30,26 @@ class Document:
 
     path: Path
     value: Any
-    root: yaml.Node | None
     sha256: str
     """Of the file."""
+    _content: bytes = field(repr=False, default=b"")
+
+    @cached_property
+    def _parsed(self) -> Parsed:
+        from bpfcompat.project import yamltext  # with it comes yaml, which nobody needs for a file that was read before
+
+        return yamltext.parse(self.path, self._content)
 
     def text(self, location: Location) -> str:
         """Return a plain value as it is written, so that 1.10 stays 1.10."""
-        node = self.root
+        value = self.value
         for step in location:
-            node, _ = _child(node, step)
-        return node.value if isinstance(node, yaml.ScalarNode) else ""
+            value = value[step]
+        return value if isinstance(value, str) else self._parsed.text(location)
 
     def where(self, location: Location) -> str:
         """Return "FILE:LINE" of the value at `location`, or of the innermost part of it that exists."""
-        node = self.root
-        line = 1
-        for step in location:
-            node, mark = _child(node, step)
-            if mark is None:
-                break
-            line = mark.line + 1
-        return f"{self.path}:{line}"
-
-
-def _child(node: yaml.Node | None, step: Any) -> tuple[yaml.Node | None, yaml.Mark | None]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == str(step):
-                return value, key.start_mark
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step], node.value[step].start_mark
-    return None, None
+        return f"{self.path}:{self._parsed.line(location)}"
 
 
 def read(path: Path) -> Document:
@@ -87,61 +60,29 @@ def read(path: Path) -> Document:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(_BYTES_AT_MOST + 1)
+            content = file.read(_BYTES_AT_MOST + 1)
     except OSError as error:
         raise BpfcompatError(f"{path} cannot be read: {error.strerror}.") from error
-    if len(text) > _BYTES_AT_MOST:
+    if len(content) > _BYTES_AT_MOST:
         raise BpfcompatError(f"{path} is larger than {_BYTES_AT_MOST >> 20} MiB; is it the right file?")
-    try:
-        loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-            _check(path, root)
-            value = loader.construct_document(root) if root is not None else None
-            return Document(path, value, root, digest.of_bytes(text))
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise BpfcompatError(f"{place}: this is not YAML: {error.problem or error.context}.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise BpfcompatError(f"{path}: this is not YAML: {' '.join(str(error).split())}.") from error
-    except RecursionError as error:
-        raise BpfcompatError(f"{path} is nested too deeply.") from error
+    sha256 = digest.of_bytes(content)
+    kept = host.cache_folder() / "documents" / f"{sha256}.{_FORMAT}.json"
+    with contextlib.suppress(OSError, ValueError):  # not read before, or torn
+        (value,) = json.loads(kept.read_bytes())
+        return Document(path, value, sha256, content)
+    document = Document(path, None, sha256, content)
+    document = Document(path, document._parsed.value, sha256, content)
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        _keep(document.value, kept)
+    return document
 
 
-def _check(path: Path, root: yaml.Node | None) -> None:
-    """Refuse what would cost too much to look at; aliases make a small file stand for a huge value."""
-    sizes: dict[int, int] = {}
-
-    def size(node: yaml.Node, depth: int, above: frozenset[int]) -> int:
-        if id(node) in above:
-            raise BpfcompatError(f"{path}:{node.start_mark.line + 1}: an alias refers to the value that it stands in.")
-        if depth > _DEPTH_AT_MOST:
-            raise BpfcompatError(f"{path}:{node.start_mark.line + 1}: nested deeper than {_DEPTH_AT_MOST} levels.")
-        if id(node) not in sizes:
-            inside = above | {id(node)}
-            sizes[id(node)] = 1 + sum(size(child, depth + 1, inside) for child in _children(path, node))
-        if sizes[id(node)] > _VALUES_AT_MOST:
-            raise BpfcompatError(f"{path}:{node.start_mark.line + 1}: expands to more than {_VALUES_AT_MOST:,} values.")
-        return sizes[id(node)]
-
-    if root is not None:
-        size(root, 0, frozenset())
-
-
-def _children(path: Path, node: yaml.Node) -> Iterator[yaml.Node]:
-    if isinstance(node, yaml.SequenceNode):
-        yield from node.value
-    elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    raise BpfcompatError(
-                        f"{path}:{key.start_mark.line + 1}: the key '{key.value}' stands here a second time."
-                    )
-                seen.add(key.value)
-            yield key
-            yield value
+def _keep(value: Any, path: Path) -> None:
+    """Keep a value that is the same when it comes back: JSON has no keys but texts, and no dates."""
+    text = json.dumps([value], allow_nan=False)
+    if json.loads(text) != [value]:
+        return
+    atomic.write(path, text.encode())
+    files = sorted(path.parent.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in files[_KEPT:]:
+        file.unlink(missing_ok=True)

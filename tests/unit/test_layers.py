@@ -136,7 +136,7 @@ def test_each_library_is_known_to_few_modules():
     assert users == {
         "doit": {"workflow.tasks", "workflow.engine"},
         "pexpect": {"vm.console"},
-        "yaml": {"project.document"},
+        "yaml": {"project.yamltext"},
         "jinja2": {"report.html"},
         "fsspec": {"records.shared"},
     }
