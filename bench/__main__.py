@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from bench import peers, scenes
+from bench import history, peers, ratios, scenes
 from bench.measure import Row
 from bpfcompat.system import host
 
@@ -25,12 +25,13 @@ def main() -> int:
         "--repeat", type=int, default=7, metavar="N", help="runs of each short measurement (default: 7)"
     )
     parser.add_argument("--only", metavar="WORD", default="", help="only the measurements whose name holds this word")
+    parser.add_argument("--keep", action="store_true", help="add a part, too, to bench/history.jsonl, as all is")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"), metavar="FILE")
     options = parser.parse_args()
     rows: list[Row] = []
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bpfcompat-bench.") as scratch:
-        for measure in (*scenes.ALL, *peers.ALL):
+        for measure in (ratios.ratios, *scenes.ALL, *peers.ALL):
             if options.only in measure.__name__:
                 folder = Path(scratch) / measure.__name__
                 folder.mkdir()
@@ -45,6 +46,9 @@ def main() -> int:
     print(
         f"\n{host.processors()} processors, QEMU {host.qemu_version('qemu-system-x86_64')}; all values: {options.out}"
     )
+    print("\n".join(history.compared(rows)))
+    if not options.only or options.keep:
+        history.append(rows)
     return 0
 
 
