@@ -1,4 +1,4 @@
-"""Every case on the oldest and the newest kernel of each architecture, restored and booted anew."""
+"""Every case on the oldest and the newest kernel, restored; where there is time, booted anew, on the kernels between, and on arm64."""
 
 from pathlib import Path
 
@@ -12,15 +12,21 @@ from bpfcompat.workflow.session import Options, Session
 
 from .cases import CASES
 
-KERNELS = (
-    "debian-11-5.10", "debian-13-backports",
-    *(pytest.param(f"{name}-arm64", marks=pytest.mark.slow) for name in ("debian-11-5.10", "debian-13-backports")),
-)  # fmt: skip
+EDGES = ("debian-11-5.10", "debian-13-backports")
+BETWEEN = ("debian-12-6.1", "debian-13-6.12", "debian-13-6.18")
+ARM64 = tuple(f"{kernel}-arm64" for kernel in EDGES)
+WAYS = [
+    *(pytest.param(kernel, "warm", id=f"{kernel}-warm") for kernel in EDGES),
+    *(pytest.param(kernel, "warm", id=f"{kernel}-warm", marks=pytest.mark.slow) for kernel in (*BETWEEN, *ARM64)),
+    *(
+        pytest.param(kernel, "cold", id=f"{kernel}-cold", marks=pytest.mark.slow)
+        for kernel in (*EDGES, *BETWEEN, *ARM64)
+    ),
+]
 
 
 @pytest.mark.guest
-@pytest.mark.parametrize("boot", ["warm", "cold"])
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("kernel", "boot"), WAYS)
 def test_every_case(tmp_path, kernel, boot):
     profiles = tuple(profile for profile in matrix.load("mvp-both", Path()).profiles if profile.id == kernel)
     guest = architecture.of(profiles[0].arch)
