@@ -173,6 +173,10 @@ class Check:
     expect: Expectation = Expectation()
     limits: str = "generous"
     """As the profile, or else the project says; set when a job is run."""
+    results: str | None = None
+    """In which format the command tells of its tests: go, libtest, tap or junit."""
+    results_path: str | None = None
+    """In which file below its working directory, one of those that are collected; None: on stdout."""
     ready: Ready | None = None
     """The command does not end by itself."""
     timeout: float | None = None
@@ -380,6 +384,19 @@ class Readiness:
 
 
 @dataclass(frozen=True)
+class TestResult:
+    """One test of those that a command runs."""
+
+    __test__ = False  # pytest takes its name for a test's
+
+    name: str
+    status: str
+    """pass, fail or skipped."""
+    seconds: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class Taint:
     """What had tainted a guest's kernel (/proc/sys/kernel/tainted), bit by bit."""
 
@@ -421,6 +438,8 @@ class Outcome:
     max_rss_kib: int | None = None
     out_of_memory: str | None = None
     """What the kernel killed for want of memory, by its log; a process, where it counts one and its log names none."""
+    results: tuple[TestResult, ...] = ()
+    """What the command told of its tests; it decides nothing."""
     readiness: Readiness | None = None
     """Of a command that does not end by itself."""
     taint: Taint | None = None

@@ -30,11 +30,12 @@ _PROJECT_KEYS = (
 )
 """What is the whole project's, not one check's."""
 _DEFAULTS = (
-    "binary", "bundle_libs", "artifact", "files", "env", "expect", "ready", "while_ready", "timeout", "collect", "collect_limit",
+    "binary", "bundle_libs", "artifact", "files", "env", "expect", "results", "ready", "while_ready", "timeout", "collect",
+    "collect_limit",
 )  # fmt: skip
 """What can be said once for all checks."""
 _BY_NAME = ("env", "expect")
-_OF_A_COMMAND = ("binary", "bundle_libs", "expect", "ready", "while_ready")
+_OF_A_COMMAND = ("binary", "bundle_libs", "expect", "results", "ready", "while_ready")
 _SIGNS = ("stdout", "stderr", "file", "notify")
 COMMAND_BYTES_AT_MOST = 131_071
 """Linux's MAX_ARG_STRLEN less the NUL: the command is one operand of bash."""
@@ -230,6 +231,8 @@ def _check(read: Document, row: dict[str, Any], location: Location, root: Path) 
         root=root,
         env=tuple((name, read.text(_place(read, location, "env", name))) for name in sorted(row.get("env", {}))),
         expect=Expectation(**{**expect, **({"exit": row["ready"].get("exit", 0)} if "ready" in row else {})}),
+        results=row.get("results", {}).get("format"),
+        results_path=_results_path(read, row, location),
         ready=_ready(read, row, location),
         timeout=matrix.seconds(row["timeout"]) if "timeout" in row else None,
         collect=_collect(read, row, location),
@@ -282,9 +285,22 @@ def _refuse_bad_pattern(pattern: str, read: Document, location: Location, *key: 
 
 def _collect(read: Document, row: dict[str, Any], location: Location) -> tuple[str, ...]:
     try:
-        return tuple(dict.fromkeys(collect.pattern(text, "collect") for text in row.get("collect", ())))
+        named = [collect.pattern(text, "collect") for text in row.get("collect", ())]
     except BpfcompatError as error:
         raise BpfcompatError(f"{_where(read, location, 'collect')}: {error.message}", error.hint) from error
+    path = _results_path(read, row, location)
+    return tuple(dict.fromkeys([*named, path] if path else named))
+
+
+def _results_path(read: Document, row: dict[str, Any], location: Location) -> str | None:
+    """Return the file that tells of the tests, which comes out as if `collect` named it; None if stdout does."""
+    path = row.get("results", {}).get("path")
+    if path is None:
+        return None
+    where = _where(read, location, "results", "path")
+    if any(character in path for character in "*?[\\"):
+        raise BpfcompatError(f"{where}: '{path}' is a pattern, and results are read from one file.", "name the file")
+    return collect.pattern(path, where)
 
 
 def _collect_limit(read: Document, row: dict[str, Any], location: Location) -> int:

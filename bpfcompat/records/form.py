@@ -17,6 +17,7 @@ from bpfcompat.model import (
     Status,
     Stream,
     Taint,
+    TestResult,
     Verdict,
 )
 
@@ -48,6 +49,7 @@ def record(value: dict[str, Any]) -> Record:
                     "kind": OutcomeKind(outcome["kind"]),
                     "classification": _classification(outcome),
                     "observed": Observed(**observed) if observed else None,
+                    "results": tuple(TestResult(**one) for one in outcome.get("results", ())),
                     "readiness": Readiness(**readiness) if readiness else None,
                     "taint": Taint(**taint) if taint else None,
                     "counted": Counted(**counted) if counted else None,

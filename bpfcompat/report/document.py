@@ -19,6 +19,7 @@ from bpfcompat.model import (
     Shipped,
     Stream,
     Target,
+    TestResult,
 )
 from bpfcompat.report import artifact, gate, identity
 from bpfcompat.system import digest, processes
@@ -150,10 +151,11 @@ def _taint(outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _functional(target: Target, redact: bool) -> dict[str, Any]:
-    """Return the command as the row's only test, or the tests that a manifest names."""
+    """Return the command as the row's first test, with those that it tells of; or the tests that a manifest names."""
     validation = target.job.check.validation
     if validation is None:
-        return {"status": _ended(target.record), "tests": [_test(target, redact)]}
+        results = [_result(one) for one in target.record.outcome.results]
+        return {"status": _ended(target.record), "tests": [_test(target, redact), *results]}
     tests = artifact.tests(target.record.outcome, validation)
     if redact:
         tests = [{**test, "command": _redacted(test["command"])} for test in tests]
@@ -188,6 +190,22 @@ def _test(target: Target, redact: bool) -> dict[str, Any]:
         "timed_out": verdict.timed_out,
         **({"ready": _readiness(check.ready, outcome.readiness)} if check.ready and outcome.readiness else {}),
     }
+
+
+def _result(result: TestResult) -> dict[str, Any]:
+    """Return a test that the command tells of, in the form of every test; it has no command, code or streams of its own."""
+    nothing = {
+        "stdout_tail": "",
+        "stdout_bytes": 0,
+        "stderr_bytes": 0,
+        "stdout_truncated": False,
+        "stderr_truncated": False,
+    }
+    return {
+        "name": result.name, "required": False, "status": result.status, "command": "", "expected_exit_code": 0, "exit_code": None,
+        **nothing, "stderr_tail": result.message, "duration_ms": round((result.seconds or 0.0) * 1000), "timed_out": False,
+        "told_by": "command",
+    }  # fmt: skip
 
 
 def _readiness(ready: Ready, told: Readiness) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +56,8 @@ class Weighed:
     label: str
     """The status as people read it (LABELS)."""
     classification: str
-    said: tuple[str, str]
-    """Its reason, and for a command the last that it said to stderr."""
+    said: tuple[str, ...]
+    """Its reason; for a command the last that it said to stderr, or else to stdout, and what it told of its tests."""
     cached: bool
 
 
@@ -68,12 +68,19 @@ def summarize(run: Run) -> Summary:
 
 def _weighed(target: Target) -> Weighed:
     verdict, job = target.record.verdict, target.job
-    said = target.record.outcome.stderr.tail if job.check.validation is None else ""
+    outcome = target.record.outcome
+    tests = [(test.name, test.status) for test in outcome.results]
+    spoken = said(outcome.stderr.tail, outcome.stdout.tail, tests) if job.check.validation is None else ()
     code = verdict.classification.value if verdict.classification else ""
     return Weighed(
-        job.name, job.check.name, job.profile.required, verdict.status, label(target), code, (verdict.reason, said),
+        job.name, job.check.name, job.profile.required, verdict.status, label(target), code, (verdict.reason, *spoken),
         target.record.cached,
     )  # fmt: skip
+
+
+def said(stderr: str, stdout: str, tests: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """Return what tells one failure of a command from another: its last words, and what became of its tests (name, status)."""
+    return (stderr if stderr.strip() else stdout), "\n".join(" ".join(test) for test in tests)
 
 
 def weigh(rows: list[Weighed]) -> Summary:

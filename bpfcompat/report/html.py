@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bpfcompat.report import tests
 from bpfcompat.report.gate import LABELS
 from bpfcompat.report.text import plain
 from bpfcompat.report.view import STREAMS, Report, Row
@@ -35,6 +36,7 @@ def render(report: Report, logs: Logs) -> str:
     return environment.get_template("page.html.j2").render(
         report=report,
         grid=report.by_profile(),
+        tests=tests.grids(report),
         several=len(report.checks) > 1,
         used=[label for label in LABELS if report.counts.get(label)],
         symbols=_SYMBOLS,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from bpfcompat.report.text import plain
-from bpfcompat.report.view import Report, Row
+from bpfcompat.report.text import plain, short
+from bpfcompat.report.view import Report, Row, Test
 
 
 def render(report: Report) -> str:
@@ -24,8 +24,30 @@ def render(report: Report) -> str:
             ET.SubElement(properties, "property", name=name, value=plain(value))
         for row in rows:
             _case(suite, row, check or report.subject)
+            for test in row.tests:
+                _test(suite, row, test, f"{check or report.subject}.{row.profile}")
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _test(suite: ET.Element, row: Row, test: Test, classname: str) -> None:
+    """Add a test that a command told of; it decides nothing, so it is red only where its command is."""
+    case = ET.SubElement(
+        suite, "testcase", name=plain(test.name), classname=plain(classname), time=f"{test.seconds:.3f}"
+    )
+    if element := _of_test(row, test):
+        beside = element == "skipped" and test.status == "fail"
+        why = f"failed, in a command that counts as {row.label}" if beside else test.message
+        told = ET.SubElement(case, element, message=plain(short(why) or test.status))
+        if element == "failure":
+            told.set("type", "test")
+            told.text = plain(test.message)
+
+
+def _of_test(row: Row, test: Test) -> str:
+    if test.status == "pass":
+        return ""
+    return "failure" if test.status == "fail" and outcome(row) in {"failure", "error"} else "skipped"
 
 
 def outcome(row: Row) -> str:
@@ -38,9 +60,9 @@ def outcome(row: Row) -> str:
 
 
 def _totals(name: str, rows: tuple[Row, ...]) -> dict[str, str]:
-    found = [outcome(row) for row in rows]
+    found = [outcome(row) for row in rows] + [_of_test(row, test) for row in rows for test in row.tests]
     return {
-        "name": plain(name), "tests": str(len(rows)), "failures": str(found.count("failure")),
+        "name": plain(name), "tests": str(len(found)), "failures": str(found.count("failure")),
         "errors": str(found.count("error")), "skipped": str(found.count("skipped")),
         "time": f"{sum(row.seconds for row in rows):.3f}",
     }  # fmt: skip

@@ -6,6 +6,7 @@ import html
 import re
 
 from bpfcompat.model import Status
+from bpfcompat.report import tests
 from bpfcompat.report.text import last_lines, plain
 from bpfcompat.report.view import Report, Row
 
@@ -67,6 +68,10 @@ def render(report: Report) -> str:
     rows = _grid(report) if len(report.checks) > 1 else _rows(report)
     parts = [f"**bpfcompat**: {escape(report.sentence)}", _fitting(rows)]
     parts += [f"> {escape(note)}" for note in (*report.notes, *report.notes_of_passes())[:20]]
+    grids = tests.grids(report)
+    for grid in grids:
+        shown = [_fitting(_tests(grid), CHARACTERS_AT_MOST // 4 // len(grids))] if grid.to_look_at else []
+        parts += [escape(grid.sentence), *shown]
     room, left_out = CHARACTERS_AT_MOST - sum(len(part) + 2 for part in parts) - 200, 0
     for row in report.rows:
         if row.status is Status.PASS and not row.splat:
@@ -82,12 +87,25 @@ def render(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _fitting(rows: list[str]) -> str:
+def _tests(grid: tests.Grid) -> list[str]:
+    """The tests inside a command that somebody should look at, a column a kernel."""
+    lines = [
+        f"| test | {' | '.join(escape(name, cell=True) for name in grid.profiles)} |",
+        "|---|" + "---|" * len(grid.profiles),
+    ]
+    words = {name: f"{_SYMBOLS[name]} {name}" for name in ("pass", "fail")}
+    for line in grid.to_look_at:
+        cells = [words.get(cell, cell) for cell in line.cells]
+        lines.append(f"| {escape(line.name[:200], cell=True)} | {' | '.join(cells)} |")
+    return lines
+
+
+def _fitting(rows: list[str], most: int = CHARACTERS_AT_MOST * 2 // 3) -> str:
     """Return as many rows of a table as leave room for what follows."""
     kept, size = [], 0
     for row in rows:
         size += len(row) + 1
-        if size > CHARACTERS_AT_MOST * 2 // 3:
+        if size > most:
             break
         kept.append(row)
     table = "\n".join(kept)

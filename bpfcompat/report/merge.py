@@ -44,12 +44,16 @@ def _all(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(value for value in values if value))
 
 
+def _said(row: view.Row) -> tuple[str, str]:
+    return gate.said(row.tails["stderr"], row.tails["stdout"], [(test.name, test.status) for test in row.tests])
+
+
 def _summary(report: Report) -> dict[str, Any]:
     rows = view.read(report).rows
     return gate.weigh([
         gate.Weighed(
             row.name, row.check or "command", row.required, row.status, row.label, row.classification,
-            (row.reason, "" if "validator" in target else row.tails["stderr"]), row.cached,
+            (row.reason, *(() if "validator" in target else _said(row))), row.cached,
         )
         for row, target in zip(rows, report["targets"], strict=True)
     ]).described()  # fmt: skip

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from bpfcompat.model import Status, Target
-from bpfcompat.report import gate
+from bpfcompat.report import gate, tests
 from bpfcompat.report.text import age, last_lines, plain, short
 from bpfcompat.report.view import Report, Row
 
@@ -15,6 +15,7 @@ _TAIL_LINES = 10
 _COLLECTED_AT_MOST = 5
 _NOTES_AT_MOST = 10
 _SPLAT_LINES = 12
+_TESTS_AT_MOST = 20
 _COLOURS = {"pass": "32", "fail": "31", "infra_error": "33", "xfail": "33", "xpass": "33"}
 
 
@@ -37,7 +38,23 @@ def render(report: Report, now: datetime.datetime, colour: bool = False) -> str:
         *_splats([row for row in report.rows if row.status is Status.PASS]),
         *(f"note: {note}" for note in report.notes),
     ]
-    return "\n".join([grid, "", *(block for block in blocks if block), *notes, report.sentence])
+    return "\n".join(
+        [grid, "", *map(_tests, tests.grids(report)), *(block for block in blocks if block), *notes, report.sentence]
+    )
+
+
+def _tests(grid: tests.Grid) -> str:
+    """Return the tests inside a command as far as somebody should look at them: those that do not agree, or fail everywhere."""
+    from tabulate import tabulate
+
+    shown = grid.to_look_at[:_TESTS_AT_MOST]
+    lines = [plain(grid.sentence)]
+    if shown:
+        rows = [[plain(short(one.name)), *one.cells] for one in shown]
+        lines.append(tabulate(rows, ["test", *grid.profiles], tablefmt="simple", disable_numparse=True))
+    if more := len(grid.to_look_at) - len(shown):
+        lines.append(f"[{more} more of these: see --html or --markdown]")
+    return "\n".join([*lines, ""])
 
 
 def line(target: Target, colour: bool = False) -> str:

@@ -30,6 +30,17 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Test:
+    """One test that a command tells of."""
+
+    name: str
+    status: str
+    """pass, fail or skipped."""
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True)
 class Row:
     """One target of a report: a check on a profile, and what became of it."""
 
@@ -73,6 +84,8 @@ class Row:
     key: str
     programs: tuple[Program, ...]
     """Of an artifact that the validator tried; none for a command."""
+    tests: tuple[Test, ...]
+    """What the command told of its tests."""
 
     @property
     def name(self) -> str:
@@ -218,6 +231,11 @@ def _row(target: dict[str, Any]) -> Row:
         qemu_command=target["qemu_command"],
         key=target["key"],
         programs=tuple(_program(one) for one in target.get("programs", ())),
+        tests=tuple(
+            Test(one["name"], one["status"], one["duration_ms"] / 1000, one["stderr_tail"])
+            for one in target["functional"]["tests"]
+            if "told_by" in one
+        ),
     )
 
 

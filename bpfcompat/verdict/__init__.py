@@ -7,5 +7,6 @@ hints. Everything here is pure: it reads no file and starts nothing.
 from bpfcompat.verdict.decide import decide, is_certain, mismatches, unknown_words, unseen
 
 __all__ = [
-    "asked", "bpf", "decide", "findings", "hints", "is_certain", "mismatches", "readiness", "taint", "unknown_words", "unseen",
+    "asked", "bpf", "decide", "findings", "hints", "is_certain", "mismatches", "readiness", "results", "taint", "unknown_words",
+    "unseen",
 ]  # fmt: skip

@@ -79,6 +79,7 @@ def key_parts(
         "expectation": asdict(job.check.expect),
         "ready": _ready(job.check),
         "validation": _as_json(asdict(job.check.validation)) if job.check.validation else None,
+        **({"results": [job.check.results, job.check.results_path]} if job.check.results else {}),
     }
 
 

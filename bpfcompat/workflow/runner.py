@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bpfcompat import verdict
 from bpfcompat.errors import NoVerdict
-from bpfcompat.model import COLLECTED, Check, Classification, Outcome, OutcomeKind, Payload, Status
+from bpfcompat.model import COLLECTED, Check, Classification, Outcome, OutcomeKind, Payload, Status, TestResult
 from bpfcompat.system import processes
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
@@ -189,6 +189,7 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
             outcome = _told(request.check, outcome, folder)
     except NoVerdict as error:
         outcome = error.outcome()
+    outcome = _with_results(outcome, request.check, folder)
     outcome = _with_kernels_word(outcome, request.check, folder, console_before)
     return Result(outcome, line, began, warm=image is not None, booted=booted)
 
@@ -265,6 +266,37 @@ def _examined(validation: Validation, outcome: Outcome, folder: Path) -> Outcome
     if found["open_errno"]:
         return failed(f"could not open the object: {last}", Classification.LOADER_NOT_RUNNABLE)
     return replace(outcome, findings=found, notes=(*outcome.notes, *findings.notes(found, validation)))
+
+
+def _with_results(outcome: Outcome, check: Check, folder: Path) -> Outcome:
+    """Return an outcome with what its command told of its tests, also if it did not come to its end."""
+    if check.results is None or outcome.observed is None:
+        return outcome
+    from bpfcompat.verdict import results  # few checks need its patterns
+
+    place = f"the file {check.results_path}" if check.results_path else "stdout"
+    path = folder / COLLECTED / check.results_path if check.results_path else folder / "stdout.log"
+    found: tuple[TestResult, ...] = ()
+    notes = []
+    try:
+        with path.open("rb") as file:
+            content = file.read(results.BYTES_AT_MOST)
+            whole = not file.read(1) and (check.results_path is not None or not outcome.stdout.truncated)
+        found = results.read(content.decode(errors="replace"), check.results, whole)
+        if not whole:
+            notes.append(f"{place} is too long: of its tests some in the middle, or at the end, are not told")
+    except FileNotFoundError:
+        notes.append(f"there are no test results: {place} did not come out of the guest")
+    except OSError as error:
+        notes.append(f"there are no test results in {place}: {error.strerror}")
+    except ValueError as error:
+        notes.append(f"there are no test results in {place}{'' if whole else ', which is too long'}: {error}")
+    if len(found) == results.AT_MOST:
+        notes.append(f"of its tests the first {len(found):,} are kept")
+    if outcome.wait_status == 0 and (failed := [one.name for one in found if one.status == "fail"]):
+        of_all = f"{len(failed)} of its {len(found)} tests"
+        notes.append(f"it exits 0, though it says of {of_all} that they failed: {', '.join(failed[:3])}")
+    return replace(outcome, results=found, notes=(*outcome.notes, *notes))
 
 
 def _with_kernels_word(outcome: Outcome, check: Check, folder: Path, console_before: int) -> Outcome:

@@ -25,6 +25,7 @@ PROJECT = {
     "files": "files: {data: /opt/data}",
     "env": "env: {A: b}",
     "expect": "expect: {exit: 3}",
+    "results": "results: {format: go}",
     "ready": "ready: {stdout: up}",
     "while_ready": "while_ready: other",
     "timeout": "timeout: 5s",
@@ -43,8 +44,8 @@ PROJECT = {
 }
 """An example of every key at the top that is not its default."""
 CHECK = {key: PROJECT[key] for key in ("command", "binary", "bundle_libs", "artifact", "manifest", "validation_mode",
-                                       "files", "env", "expect", "ready", "while_ready", "timeout", "collect",
-                                       "collect_limit")}  # fmt: skip
+                                       "files", "env", "expect", "results", "ready", "while_ready", "timeout",
+                                       "collect", "collect_limit")}  # fmt: skip
 CHECK_ALONE = {**CHECK, "guest": "guest: {modules: [bridge]}"}
 NEEDS = {
     "bundle_libs": "binary: loader",

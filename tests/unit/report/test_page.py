@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from .test_outputs import EVIL, rendered, sample
+from .test_report import PASS
+from .test_tests import suites
 
 BROWSER = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 FLAGS = (
@@ -66,14 +68,18 @@ def page(tmp_path):
     return path
 
 
-@pytest.fixture
-def visited(tmp_path, page):
-    copy = tmp_path / "visited.html"
+def visit(folder, page):
+    copy = folder / "visited.html"
     text, count = POLICY.subn(lambda _: VISIT, page.read_text())
     assert count == 1
     copy.write_text(text)
-    found = re.search(r'<pre id="seen">(.*?)</pre>', browse(tmp_path, copy, "--dump-dom"), re.DOTALL)
+    found = re.search(r'<pre id="seen">(.*?)</pre>', browse(folder, copy, "--dump-dom"), re.DOTALL)
     return json.loads(unescape(found[1]))
+
+
+@pytest.fixture
+def visited(tmp_path, page):
+    return visit(tmp_path, page)
 
 
 def test_the_page_filters_and_one_click_shows_the_reason(visited):
@@ -98,10 +104,24 @@ def luminance(colour):
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_the_verdicts_can_be_read(visited):
-    for text, ground in {tuple(pair) for pair in visited["contrast"]}:
+def readable(seen):
+    for text, ground in {tuple(pair) for pair in seen["contrast"]}:
         light, dark = sorted((luminance(text), luminance(ground)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground)  # WCAG 2.1, AA
+
+
+def test_the_verdicts_can_be_read(visited):
+    readable(visited)
+
+
+def test_the_tests_inside_a_command_can_be_read(tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(rendered(suites(PASS))["report.html"], errors="replace")
+    seen = visit(tmp_path, path)
+    assert seen["all"] == ["old", "new", "loop", "late", "broken", "loads", "btf"]
+    assert seen["failed"] == ["old", "loop", "late", "broken", "loads", "btf"], "the buttons are for kernels"
+    assert not seen["wide"]
+    readable(seen)
 
 
 def test_what_a_guest_prints_runs_nowhere(tmp_path, page):

@@ -24,6 +24,7 @@ from bpfcompat.model import (
     Status,
     Stream,
     Target,
+    TestResult,
     Verdict,
 )
 from bpfcompat.project import schema
@@ -102,6 +103,13 @@ def test_what_fails_everywhere_in_the_same_way_is_hardly_the_kernel_s_fault():
     for verdict in (PASS, INFRA, other):
         assert gate.summarize(run(target("a", FAIL), target("b", FAIL), target("c", verdict))).notes == ()
     assert gate.summarize(run(target("a", FAIL), target("b", FAIL), target("c", FAIL, stderr="x"))).notes == ()
+
+
+def test_suites_that_differ_do_not_fail_in_the_same_way():
+    alike = [target(name, FAIL) for name in "abc"]
+    for other in ({"stdout": Stream(4, 4, "none")}, {"results": (TestResult("TestLoop", "fail"),)}):
+        odd = replace(alike[2], record=replace(alike[2].record, outcome=replace(alike[2].record.outcome, **other)))
+        assert gate.summarize(run(*alike[:2], odd)).notes == ()
 
 
 def test_the_table():
