@@ -67,7 +67,8 @@ def absent(wanted: str, function: Findings, found: Findings, how: str) -> str:
     if needs_btf and function.get("symbols"):
         return f"{wanted} is there, but the kernel's BTF does not list it, which {how} needs"
     if own := architecture.renamed(wanted, guest(found)):
-        return f"there is no {wanted}: on {guest(found).name} that system call is {own}, and a ksyscall section finds either"
+        either = ", and a ksyscall section finds either" if how.startswith(("kprobe", "kretprobe")) else ""
+        return f"there is no {wanted}: on {guest(found).name} that system call is {own}{either}"
     plain = f"there is no {_NOUNS.get(how, '')}{wanted or 'such thing'} to attach it to"
     looked = function and looked_in_modules(found) and not function.get("symbols")
     return f"{plain}, neither in it nor in a module that came with it" if looked else plain

@@ -20,6 +20,9 @@ KERNELS = ("debian-11-5.10", "debian-12-6.1", "debian-13-backports")
 ARM64 = ("debian-11-5.10-arm64", "debian-13-backports-arm64")
 """The oldest and the newest of arm64."""
 
+OBJECTS = Path(__file__).parents[1] / "objects"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ringbuf"
+
 
 def machines_of(folder):
     """The process ids of the machines whose payload is below a folder."""
@@ -63,6 +66,17 @@ def verdicts(tmp_path, profiles):
         return [target.record for target in result.targets]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory):
+    """The folder of all compiled objects."""
+    folder = tmp_path_factory.mktemp("objects")
+    subprocess.run(["make", "-s", "-C", OBJECTS, f"OUT={folder}"], check=True)
+    subprocess.run(["make", "-s", "-C", EXAMPLE], check=True)
+    for path in (EXAMPLE / "build").glob("*.bpf.o"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
 
 
 @pytest.fixture(scope="session")

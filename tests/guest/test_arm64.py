@@ -17,8 +17,15 @@ from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
 
 from .conftest import ARM64, KERNELS
+from .test_objects import FACTS, NEVER, Fact, tried
 from .test_outcomes import DEATHS
-from .test_warm import warm_records_that_cold_boots_confirm
+from .test_warm import (
+    DAMAGES,
+    image_of,
+    is_made_anew_with_one_line,
+    restored_guests_share_nothing,
+    warm_records_that_cold_boots_confirm,
+)
 
 CACHE = host.cache_folder()
 OLDEST, NEWEST = ARM64
@@ -42,6 +49,15 @@ def compiled(tmp_path_factory):
 def test_warm_and_cold_boots_tell_the_same(verdicts, tmp_path):
     for record in warm_records_that_cold_boots_confirm(verdicts, tmp_path, ARM64):
         assert (record.outcome.observed.machine, record.key_parts["architecture"]) == ("aarch64", "aarch64")
+
+
+def test_two_restored_guests_share_no_random_numbers_and_know_the_time(verdicts):
+    restored_guests_share_nothing(verdicts, ARM64)
+
+
+@pytest.mark.parametrize("damage", ["memory with another byte", "memory lost in a power cut", "state cut off"])
+def test_an_image_that_is_not_whole_is_made_anew(verdicts, own_images, damage, capfd):
+    is_made_anew_with_one_line(verdicts, OLDEST, image_of(verdicts, own_images, OLDEST), DAMAGES[damage], capfd)
 
 
 def test_the_tools_of_the_kit_run_there(verdicts):
@@ -133,6 +149,39 @@ def test_a_kernel_of_the_other_architecture_is_refused_by_name(tmp_path, profile
         session.close()
     assert target.record.verdict.classification is Classification.KERNEL_UNAVAILABLE
     assert "is a kernel for arm64, and the profile is of amd64" in target.record.verdict.reason
+
+
+SAME = (
+    "bloom", "core_absent", "iter_link", "kconfig", "kfunc_weak", "kprobe_absent", "kprobe_multi", "kprobe_notrace", "loop", "map_unknown",
+    "module_fentry", "netfilter", "override_return", "rejected", "ringbuf", "struct_ops", "tcx", "timer", "tracepoint_absent", "xdp",
+)  # fmt: skip
+"""Objects that arm64 takes since the same releases, and refuses with the same words."""
+ATTACH = Classification.UNSUPPORTED_ATTACH_TYPE
+NO_TRAMPOLINES = "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS is not set in this build, which fentry, fexit, fmod_ret and LSM programs need"
+OTHER_NAME = "there is no __x64_sys_getpgid: on arm64 that system call is __arm64_sys_getpgid."
+OWN = {
+    "fentry_many": {OLDEST: Fact(NEVER, ATTACH, NO_TRAMPOLINES), NEWEST: Fact((6, 6))},
+    "lsm": {OLDEST: Fact(NEVER, ATTACH, NO_TRAMPOLINES), NEWEST: Fact((6, 4))},
+    "fmod_ret": dict.fromkeys(ARM64, Fact(NEVER, ATTACH, OTHER_NAME)),
+}
+"""Trampolines came to arm64 with 6.0, and what attaches them to functions with 6.4."""
+
+
+def test_objects_fare_as_upstream_s_history_of_arm64_says(tmp_path, profiles, objects):
+    checks = tuple(tried(name, objects / f"{name}.bpf.o") for name in (*SAME, *OWN))
+    chosen = Matrix(tuple(profiles[name] for name in ARM64))
+    session = Session(Project(checks, chosen, tmp_path / ".bpfcompat"), Options())
+    try:
+        run = engine.run(session)
+    finally:
+        session.close()
+    for target in run.targets:
+        name, kernel = target.job.check.name, target.job.profile.id
+        fact, verdict = OWN.get(name, {}).get(kernel, FACTS[name]), target.record.verdict
+        takes = {OLDEST: (5, 10), NEWEST: (7, 3)}[kernel] >= fact.since
+        assert verdict.status is (Status.PASS if takes else Status.FAIL), (name, kernel, verdict.reason)
+        if not takes:
+            assert (verdict.classification, fact.words in verdict.reason) == (fact.classification, True), verdict.reason
 
 
 def test_a_probe_by_another_architecture_s_name_is_hinted_at(verdicts):

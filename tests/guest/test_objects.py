@@ -19,8 +19,8 @@ from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
 from tests.parts import KIT
 
-OBJECTS = Path(__file__).parents[1] / "objects"
-EXAMPLE = Path(__file__).parents[2] / "examples" / "ringbuf"
+from .conftest import EXAMPLE
+
 KERNELS = {
     "debian-11-5.10": (5, 10),
     "debian-12-6.1": (6, 1),
@@ -144,17 +144,6 @@ FACTS = {
     # The validator reads what it needs before an LSM program can refuse it.
     "lsm_refuses": Fact(NEVER, A, "there is no bpfcompat_has_no_such_function", "", "on_absent", "attach"),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def objects(tmp_path_factory):
-    """The folder of all compiled objects."""
-    folder = tmp_path_factory.mktemp("objects")
-    subprocess.run(["make", "-s", "-C", OBJECTS, f"OUT={folder}"], check=True)
-    subprocess.run(["make", "-s", "-C", EXAMPLE], check=True)
-    for path in (EXAMPLE / "build").glob("*.bpf.o"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    return folder
 
 
 @pytest.fixture(scope="session")
