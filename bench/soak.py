@@ -19,7 +19,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bpfcompat.model import Matrix, Project, Record
+from bpfcompat.model import Matrix, Project
+from bpfcompat.outcome import Record
 from bpfcompat.project import matrix
 from bpfcompat.records import VerdictStore
 from bpfcompat.system import host

@@ -12,20 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import (
-    Check,
-    Expectation,
-    Job,
-    Matrix,
-    Outcome,
-    Profile,
-    Project,
-    Record,
-    Run,
-    Status,
-    Target,
-    Verdict,
-)
+from bpfcompat.model import Check, Expectation, Job, Matrix, Profile, Project
+from bpfcompat.outcome import Outcome, Record, Run, Status, Target, Verdict
 
 if TYPE_CHECKING:
     from bpfcompat.project import load_project

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bpfcompat.model import Classification, Outcome, OutcomeKind
+from bpfcompat.outcome import Classification, Outcome, OutcomeKind
 
 
 class BpfcompatError(Exception):

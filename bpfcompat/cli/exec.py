@@ -17,7 +17,8 @@ from bpfcompat.cli.output import Out, Prefixed, say
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import collect
 from bpfcompat.model import Matrix as Kernels
-from bpfcompat.model import Outcome, OutcomeKind, Profile, Project
+from bpfcompat.model import Profile, Project
+from bpfcompat.outcome import Outcome, OutcomeKind
 from bpfcompat.system import host, processes
 from bpfcompat.vm import job
 from bpfcompat.workflow import programs

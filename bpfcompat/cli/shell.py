@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bpfcompat.cli.output import Out, say
 from bpfcompat.errors import BpfcompatError, did_you_mean
-from bpfcompat.model import Check, OutcomeKind, Profile, Project
+from bpfcompat.model import Check, Profile, Project
+from bpfcompat.outcome import OutcomeKind
 from bpfcompat.system import host, processes
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from bpfcompat import architecture
 from bpfcompat.architecture import Architecture
 from bpfcompat.errors import NoVerdict
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import processes
 
 _FOUND = re.compile(r"^\s*(\S+) => (/.+) \(0x[0-9a-f]+\)$", re.MULTILINE)

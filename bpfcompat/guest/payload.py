@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import VALIDATOR, kit, libraries, preflight, validator
-from bpfcompat.model import Check, Classification, Payload, Shipped
+from bpfcompat.model import Check, Payload, Shipped
+from bpfcompat.outcome import Classification
 from bpfcompat.system import digest, disk
 from bpfcompat.validation import Validation
 

@@ -11,7 +11,7 @@ from bpfcompat import architecture
 from bpfcompat.architecture import AMD64, Architecture
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest.rootfs import Rootfs
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import elf
 
 _FOLDERS = {"/bin", "/sbin", "/usr/bin", "/usr/sbin"}

@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 
 _URL = re.compile(r"https?://")
 _SECONDS = 30.0

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels.store import HEADERS
-from bpfcompat.model import Classification, Kernel, Profile
+from bpfcompat.model import Kernel, Profile
+from bpfcompat.outcome import Classification
 from bpfcompat.system import atomic, digest, disk
 
 _FORMAT = 1

@@ -13,7 +13,7 @@ from bpfcompat import architecture
 from bpfcompat.architecture import AMD64, ARM64, Architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import kit
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import elf, processes
 
 _ELF = b"\x7fELF"

@@ -8,7 +8,8 @@ from pathlib import Path
 from bpfcompat.architecture import Architecture
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import facts, image
-from bpfcompat.model import Classification, Kernel
+from bpfcompat.model import Kernel
+from bpfcompat.outcome import Classification
 
 _OPTIONS = {
     "CONFIG_BLK_DEV_INITRD": "an initramfs",

@@ -17,7 +17,8 @@ from bpfcompat.kernels import headers, sources, store
 from bpfcompat.kernels.lock import Locked
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.vendors import rows
-from bpfcompat.model import Classification, Kernel, Profile
+from bpfcompat.model import Kernel, Profile
+from bpfcompat.outcome import Classification
 
 
 def refuse_foreign(name: str, own: str = "") -> None:

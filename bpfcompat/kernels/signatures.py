@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import host, processes
 
 _SHA1_POLICY = """\

@@ -16,7 +16,8 @@ from typing import Any
 from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import kit
-from bpfcompat.model import Classification, Kernel, Origin, Package
+from bpfcompat.model import Kernel, Origin, Package
+from bpfcompat.outcome import Classification
 from bpfcompat.system import atomic, digest, disk, processes
 
 FORMAT = 5

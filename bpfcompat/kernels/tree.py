@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels.store import Fetched
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 
 _IMAGES = ("boot/vmlinuz*", "usr/lib/modules/*/vmlinuz", "lib/modules/*/vmlinuz", "boot/vmlinux*")
 _MODULES = ("lib/modules/*", "usr/lib/modules/*")

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import host, processes
 
 KERNEL = re.compile(r"boot/(?:vmlinuz|vmlinux|config)[^/]*|lib/modules/[^/]+/.+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from bpfcompat.model import COLLECTED, Record
+from bpfcompat.outcome import COLLECTED, Record
 
 
 def folder(workdir: Path, record: Record) -> Path | None:

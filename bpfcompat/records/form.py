@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bpfcompat.model import (
+from bpfcompat.outcome import (
     Classification,
     Collected,
     Counted,

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from bpfcompat.model import Record, Status
+from bpfcompat.outcome import Record, Status
 from bpfcompat.records import form
 from bpfcompat.records.store import VerdictStore
 from bpfcompat.system import atomic

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Record
+from bpfcompat.outcome import Record
 from bpfcompat.records import form
 from bpfcompat.system import atomic
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpfcompat.model import Outcome
+from bpfcompat.outcome import Outcome
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import bpf, findings
 

@@ -7,20 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bpfcompat import architecture
-from bpfcompat.model import (
-    COLLECTED,
-    VERSION,
-    Outcome,
-    OutcomeKind,
-    Readiness,
-    Ready,
-    Record,
-    Run,
-    Shipped,
-    Stream,
-    Target,
-    TestResult,
-)
+from bpfcompat.model import VERSION, Ready, Shipped
+from bpfcompat.outcome import COLLECTED, Outcome, OutcomeKind, Readiness, Record, Run, Stream, Target, TestResult
 from bpfcompat.report import artifact, gate, identity
 from bpfcompat.system import digest, processes
 from bpfcompat.verdict import hints, readiness, taint

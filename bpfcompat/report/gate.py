@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bpfcompat.model import Classification, Run, Status, Target
+from bpfcompat.outcome import Classification, Run, Status, Target
 
 LABELS = {
     "pass": "passed", "fail": "failed", "xfail": "failed as expected", "xpass": "passed unexpectedly",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from bpfcompat.model import Status
+from bpfcompat.outcome import Status
 from bpfcompat.report import tests
 from bpfcompat.report.text import last_lines, plain
 from bpfcompat.report.view import Report, Row

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Run
+from bpfcompat.outcome import Run
 from bpfcompat.records import history
 from bpfcompat.report import document, progress, table, view
 from bpfcompat.system import atomic, destination

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import TextIO
 
-from bpfcompat.model import Target
+from bpfcompat.outcome import Target
 from bpfcompat.report import table
 
 _ERASE = "\r\x1b[K"

@@ -6,7 +6,7 @@ import datetime
 import os
 from pathlib import Path
 
-from bpfcompat.model import Status, Target
+from bpfcompat.outcome import Status, Target
 from bpfcompat.report import gate, tests
 from bpfcompat.report.text import age, last_lines, plain, short
 from bpfcompat.report.view import Report, Row

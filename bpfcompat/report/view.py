@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from bpfcompat.model import Status
+from bpfcompat.outcome import Status
 from bpfcompat.report import gate
 
 _CHATTER = re.compile(r"(?:\[[ \d.]+\] )?(?:tsc|clocksource|sched_clock|hrtimer|random|rtc_cmos \S+|input|rcu): ")

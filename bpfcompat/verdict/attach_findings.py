@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.validation import FunctionalTest
 from bpfcompat.verdict import bpf, targets, verifier
 from bpfcompat.verdict.causes import REFUSED, RESOURCES, Cause, Findings, Why, because, denied, name, not_built

@@ -10,7 +10,7 @@ from typing import Any
 
 from bpfcompat import architecture
 from bpfcompat.architecture import Architecture
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 
 Findings = dict[str, Any]
 REFUSED = {errno.EINVAL, errno.EOPNOTSUPP, 524, errno.ENOSYS}

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bpfcompat.model import Classification, Counted, Expectation, Outcome, OutcomeKind, Ready, Status, Verdict
+from bpfcompat.model import Expectation, Ready
+from bpfcompat.outcome import Classification, Counted, Outcome, OutcomeKind, Status, Verdict
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings, readiness, taint
 

@@ -11,7 +11,7 @@ import re
 import signal
 from collections.abc import Iterator
 
-from bpfcompat.model import Classification, Status, Verdict
+from bpfcompat.outcome import Classification, Status, Verdict
 from bpfcompat.validation import FunctionalTest, Validation
 from bpfcompat.verdict import attach_findings, resources, targets
 from bpfcompat.verdict.attach_findings import exit_code, test_failure

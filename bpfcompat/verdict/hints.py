@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from bpfcompat import architecture
-from bpfcompat.model import Features, Record, Status
+from bpfcompat.model import Features
+from bpfcompat.outcome import Record, Status
 from bpfcompat.verdict import asked, bpf, findings, loaders
 from bpfcompat.verdict.loaders import functions_not_found
 

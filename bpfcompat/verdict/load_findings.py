@@ -6,7 +6,7 @@ import errno
 import re
 from collections.abc import Iterator
 
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import bpf, program_findings, resources
 from bpfcompat.verdict.causes import (

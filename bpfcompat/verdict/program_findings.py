@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.verdict import bpf, targets, verifier
 from bpfcompat.verdict.causes import (
     REFUSED,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from bpfcompat.model import Classification, Outcome, OutcomeKind, Readiness, Ready
+from bpfcompat.model import Ready
+from bpfcompat.outcome import Classification, Outcome, OutcomeKind, Readiness
 
 Failure = tuple[Classification, str]
 """A class and the sentence that goes with it."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bpfcompat.model import TestResult
+from bpfcompat.outcome import TestResult
 
 AT_MOST = 10_000
 """Tests that are kept of one run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bpfcompat.model import Taint
+from bpfcompat.outcome import Taint
 
 _FLAGS = {
     0: ("P", "a proprietary module was loaded"),

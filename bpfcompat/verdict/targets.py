@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 
 from bpfcompat import architecture
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.verdict.causes import Findings, Why, guest, in_module, looked_in_modules, module_of, not_built
 
 _TRAMPOLINED = {"fentry", "fexit", "fmod_ret", "fsession"}

@@ -18,7 +18,7 @@ from pathlib import Path
 from bpfcompat import architecture
 from bpfcompat.architecture import Architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import atomic, host
 from bpfcompat.vm import qemu
 from bpfcompat.vm.arch import BOARDS

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import PROTOCOL, payload
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import atomic, digest, host, processes
 from bpfcompat.vm import qemu
 from bpfcompat.vm.qmp import Monitor, MonitorError

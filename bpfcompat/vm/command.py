@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpfcompat.guest import STREAM_KEPT
-from bpfcompat.model import Classification, Counted, Outcome, OutcomeKind, Ready, Stream, Taint
+from bpfcompat.model import Ready
+from bpfcompat.outcome import Classification, Counted, Outcome, OutcomeKind, Stream, Taint
 from bpfcompat.system import processes
 from bpfcompat.vm import share
 from bpfcompat.vm.console import ConnectionEnded, Line, Streams

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import processes
 from bpfcompat.vm import qemu
 from bpfcompat.vm.console import Control, Live, Streams

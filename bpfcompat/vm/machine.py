@@ -12,7 +12,8 @@ from types import TracebackType
 
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest import JOB_WINDOW
-from bpfcompat.model import Classification, Observed, Outcome, Ready
+from bpfcompat.model import Ready
+from bpfcompat.outcome import Classification, Observed, Outcome
 from bpfcompat.system import processes
 from bpfcompat.vm import job, qemu
 from bpfcompat.vm.command import TAIL_BYTES, Command

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from bpfcompat.guest import OUTBOX_MIB
-from bpfcompat.model import COLLECTED, Collected
+from bpfcompat.outcome import COLLECTED, Collected
 from bpfcompat.system import digest
 
 _READ = 1 << 20

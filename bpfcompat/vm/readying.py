@@ -7,7 +7,8 @@ import threading
 from dataclasses import replace
 
 from bpfcompat.guest import STREAM_KEPT
-from bpfcompat.model import Readiness, Ready
+from bpfcompat.model import Ready
+from bpfcompat.outcome import Readiness
 from bpfcompat.vm.console import ConnectionEnded, Control, Line, Streams
 from bpfcompat.vm.sign import Sign
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bpfcompat import architecture, verdict
 from bpfcompat.architecture import Architecture
 from bpfcompat.kernels import needs
-from bpfcompat.model import Job, Kernel, Outcome, Record
+from bpfcompat.model import Job, Kernel
+from bpfcompat.outcome import Outcome, Record
 from bpfcompat.system import host
 from bpfcompat.verdict import findings, hints
 from bpfcompat.workflow import jobs

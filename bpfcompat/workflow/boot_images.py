@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import tools
-from bpfcompat.model import Classification, Profile
+from bpfcompat.model import Profile
+from bpfcompat.outcome import Classification
 from bpfcompat.system import host
 from bpfcompat.vm import Machine, bootimage
 from bpfcompat.workflow.limits import Pace

@@ -14,7 +14,7 @@ from doit.plugin import PluginDict
 from doit.reporter import ZeroReporter
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Run
+from bpfcompat.outcome import Run
 from bpfcompat.report import Progress
 from bpfcompat.workflow import builds, tasks
 from bpfcompat.workflow.session import Session

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bpfcompat.model import Check, Job, Record
+from bpfcompat.model import Check, Job
+from bpfcompat.outcome import Record
 from bpfcompat.records import manifests
 from bpfcompat.system import digest
 from bpfcompat.workflow import jobs

@@ -9,7 +9,8 @@ from typing import NoReturn
 from bpfcompat import kernels
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import lock
-from bpfcompat.model import Classification, Kernel, Profile, Project
+from bpfcompat.model import Kernel, Profile, Project
+from bpfcompat.outcome import Classification
 
 
 class KernelSet:

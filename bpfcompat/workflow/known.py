@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from bpfcompat import verdict
-from bpfcompat.model import Job, Record, Status
+from bpfcompat.model import Job
+from bpfcompat.outcome import Record, Status
 from bpfcompat.records import Newest, VerdictStore, collected
 from bpfcompat.system import processes
 from bpfcompat.workflow import jobs

@@ -10,7 +10,8 @@ from pathlib import Path
 from bpfcompat import architecture
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest import initramfs
-from bpfcompat.model import Classification, Profile, Project
+from bpfcompat.model import Profile, Project
+from bpfcompat.outcome import Classification
 from bpfcompat.system import disk, host
 from bpfcompat.vm import BOARDS, Accelerator, Board, Machine, accelerator
 from bpfcompat.workflow.kernelset import KernelSet

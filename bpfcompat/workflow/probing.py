@@ -10,7 +10,8 @@ from typing import Any
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.kernels import features
-from bpfcompat.model import Check, Kernel, Matrix, Profile, Project, Status
+from bpfcompat.model import Check, Kernel, Matrix, Profile, Project
+from bpfcompat.outcome import Status
 from bpfcompat.report import Progress
 from bpfcompat.system import host
 from bpfcompat.workflow import engine

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import initramfs, payload, shares
-from bpfcompat.model import COLLECTED, Classification, Outcome, OutcomeKind, Profile, Project
+from bpfcompat.model import Profile, Project
+from bpfcompat.outcome import COLLECTED, Classification, Outcome, OutcomeKind
 from bpfcompat.system import host, processes, scratch, slots
 from bpfcompat.vm import bootimage, job
 from bpfcompat.workflow import kernel_log

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
-from bpfcompat.model import Classification, Profile
+from bpfcompat.model import Profile
+from bpfcompat.outcome import Classification
 from bpfcompat.vm import Machine
 from bpfcompat.workflow import limits
 from bpfcompat.workflow.boot_images import BootImages

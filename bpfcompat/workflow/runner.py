@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bpfcompat import verdict
 from bpfcompat.errors import NoVerdict
-from bpfcompat.model import COLLECTED, Check, Classification, Outcome, OutcomeKind, Payload, Status, TestResult
+from bpfcompat.model import Check, Payload
+from bpfcompat.outcome import COLLECTED, Classification, Outcome, OutcomeKind, Status, TestResult
 from bpfcompat.system import processes
 from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings

@@ -16,20 +16,8 @@ from typing import TYPE_CHECKING, Any
 from bpfcompat import records, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import features
-from bpfcompat.model import (
-    Classification,
-    Features,
-    Job,
-    Outcome,
-    OutcomeKind,
-    Payload,
-    Profile,
-    Project,
-    Record,
-    Run,
-    Status,
-    Target,
-)
+from bpfcompat.model import Features, Job, Payload, Profile, Project
+from bpfcompat.outcome import Classification, Outcome, OutcomeKind, Record, Run, Status, Target
 from bpfcompat.records import manifests
 from bpfcompat.system import host, processes, scratch
 from bpfcompat.verdict import hints

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Record, Status
+from bpfcompat.outcome import Record, Status
 from bpfcompat.records import VerdictStore, shared
 from bpfcompat.workflow import transfer
 

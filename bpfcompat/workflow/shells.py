@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpfcompat.model import Check, Outcome, Profile, Project
+from bpfcompat.model import Check, Profile, Project
+from bpfcompat.outcome import Outcome
 from bpfcompat.vm import bootimage, job
 from bpfcompat.workflow import jobs
 from bpfcompat.workflow.machines import Machines

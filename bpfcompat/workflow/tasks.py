@@ -18,7 +18,8 @@ from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 from doit.reporter import ConsoleReporter
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Job, Profile, Project, Run, Status, Target
+from bpfcompat.model import Job, Profile, Project
+from bpfcompat.outcome import Run, Status, Target
 from bpfcompat.project import load_project
 from bpfcompat.report import Progress, gate, output
 from bpfcompat.system import host, processes

@@ -21,7 +21,8 @@ from typing import IO
 
 from bpfcompat import verdict
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import COLLECTED, Expectation, Record, Verdict
+from bpfcompat.model import Expectation
+from bpfcompat.outcome import COLLECTED, Record, Verdict
 from bpfcompat.project import manifest
 from bpfcompat.records import VerdictStore, collected
 from bpfcompat.system import atomic, destination, digest

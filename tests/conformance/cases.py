@@ -10,7 +10,8 @@ from bpfcompat import architecture
 from bpfcompat.architecture import AMD64, Architecture
 from bpfcompat.guest import PROTOCOL, initramfs, kit
 from bpfcompat.guest.kit import build
-from bpfcompat.model import Check, Classification, Expectation, Kernel, Record, Status
+from bpfcompat.model import Check, Expectation, Kernel
+from bpfcompat.outcome import Classification, Record, Status
 from bpfcompat.system import host
 
 FAILED, PANIC, HANG, LOST = (

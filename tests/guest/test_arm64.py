@@ -9,7 +9,8 @@ from bpfcompat import architecture
 from bpfcompat.guest import kit
 from bpfcompat.guest.kit import build
 from bpfcompat.kernels import features
-from bpfcompat.model import Check, Classification, Matrix, OutcomeKind, Profile, Project, Status
+from bpfcompat.model import Check, Matrix, Profile, Project
+from bpfcompat.outcome import Classification, OutcomeKind, Status
 from bpfcompat.project import load_project
 from bpfcompat.system import host
 from bpfcompat.verdict import hints

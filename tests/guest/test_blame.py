@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from bpfcompat.model import Check, Classification, Matrix, Project, Status
+from bpfcompat.model import Check, Matrix, Project
+from bpfcompat.outcome import Classification, Status
 from bpfcompat.project import manifest
 from bpfcompat.verdict import hints
 from bpfcompat.workflow import engine

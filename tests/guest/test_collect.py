@@ -8,7 +8,8 @@ import pytest
 
 from bpfcompat import kernels
 from bpfcompat.guest import STREAM_KEPT
-from bpfcompat.model import COLLECTED, Check, Classification, Matrix, Project, Status
+from bpfcompat.model import Check, Matrix, Project
+from bpfcompat.outcome import COLLECTED, Classification, Status
 from bpfcompat.records import collected
 from bpfcompat.system import host
 from bpfcompat.workflow import engine

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from bpfcompat.guest import kit, libraries
-from bpfcompat.model import Status
+from bpfcompat.outcome import Status
 from tests.parts import KIT
 
 from .conftest import KERNELS

@@ -11,7 +11,8 @@ import pytest
 from bpfcompat import kernels
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import unpack
-from bpfcompat.model import Check, Matrix, Project, Status
+from bpfcompat.model import Check, Matrix, Project
+from bpfcompat.outcome import Status
 from bpfcompat.system import host
 from bpfcompat.verdict import hints
 from bpfcompat.workflow import engine

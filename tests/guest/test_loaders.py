@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat.model import Check, Matrix, Project, Status
+from bpfcompat.model import Check, Matrix, Project
+from bpfcompat.outcome import Status
 from bpfcompat.report import document
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 
-from bpfcompat.model import Status
+from bpfcompat.outcome import Status
 
 from .conftest import KERNELS
 

@@ -12,7 +12,8 @@ import pytest
 from bpfcompat import kernels
 from bpfcompat.guest import payload
 from bpfcompat.kernels import facts
-from bpfcompat.model import Check, Classification, Matrix, Project, Status
+from bpfcompat.model import Check, Matrix, Project
+from bpfcompat.outcome import Classification, Status
 from bpfcompat.project import manifest, matrix
 from bpfcompat.report import document
 from bpfcompat.workflow import engine

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bpfcompat.guest import PROTOCOL
-from bpfcompat.model import Classification, Expectation, OutcomeKind, Status
+from bpfcompat.model import Expectation
+from bpfcompat.outcome import Classification, OutcomeKind, Status
 from bpfcompat.workflow.session import Options
 
 from .conftest import KERNELS, machines_of

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bpfcompat.model import Classification, Status
+from bpfcompat.outcome import Classification, Status
 from bpfcompat.workflow import limits
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat.model import Classification, Expectation, Ready, Status
+from bpfcompat.model import Expectation, Ready
+from bpfcompat.outcome import Classification, Status
 
 from .conftest import KERNELS
 

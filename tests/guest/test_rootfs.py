@@ -11,7 +11,8 @@ import pytest
 from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import libraries, preflight, rootfs
-from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
+from bpfcompat.model import Check, Matrix, Profile, Project
+from bpfcompat.outcome import Classification, Status
 from bpfcompat.system import disk
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session

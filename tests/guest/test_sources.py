@@ -21,7 +21,8 @@ from bpfcompat import kernels
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.sources import host as running
-from bpfcompat.model import Check, Classification, Matrix, Profile, Project, Status
+from bpfcompat.model import Check, Matrix, Profile, Project
+from bpfcompat.outcome import Classification, Status
 from bpfcompat.project import matrix
 from bpfcompat.system import digest, host
 from bpfcompat.workflow import engine

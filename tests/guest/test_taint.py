@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bpfcompat.cli import main
-from bpfcompat.model import Classification, Expectation, OutcomeKind, Status, Taint
+from bpfcompat.model import Expectation
+from bpfcompat.outcome import Classification, OutcomeKind, Status, Taint
 from bpfcompat.report import output
 from bpfcompat.verdict import taint
 

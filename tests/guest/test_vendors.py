@@ -12,7 +12,8 @@ from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import facts, features, image, lock
 from bpfcompat.kernels.sources import Asked, apt
 from bpfcompat.kernels.vendors import news
-from bpfcompat.model import Check, Matrix, Profile, Project, Status
+from bpfcompat.model import Check, Matrix, Profile, Project
+from bpfcompat.outcome import Status
 from bpfcompat.project import matrix
 from bpfcompat.system import host
 from bpfcompat.workflow import engine

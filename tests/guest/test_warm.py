@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat.model import Status
+from bpfcompat.outcome import Status
 from bpfcompat.vm import bootimage
 from bpfcompat.workflow.session import Options
 

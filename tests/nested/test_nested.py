@@ -17,7 +17,8 @@ import pytest
 import bpfcompat
 from bpfcompat import architecture, kernels
 from bpfcompat.guest import kit
-from bpfcompat.model import Check, Matrix, OutcomeKind, Profile, Project
+from bpfcompat.model import Check, Matrix, Profile, Project
+from bpfcompat.outcome import OutcomeKind
 from bpfcompat.project import matrix
 from bpfcompat.system import host
 from bpfcompat.workflow import engine

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict, did_you_mean
 from bpfcompat.guest.kit import Kit
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import digest, host, processes
 from bpfcompat.validation import Validation
 

@@ -19,7 +19,7 @@ from bpfcompat.guest import kit
 from bpfcompat.kernels import aptget, tree, unpack
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import debian, processes
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

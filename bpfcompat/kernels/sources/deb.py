@@ -9,7 +9,7 @@ from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import download, tree, unpack
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 from bpfcompat.system import digest
 
 LOCAL = True

@@ -9,7 +9,7 @@ from pathlib import Path
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 
 LOCAL = True
 

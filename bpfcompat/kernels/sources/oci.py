@@ -10,7 +10,7 @@ from bpfcompat.guest import image
 from bpfcompat.kernels import tree, unpack
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 
 
 def fetch(asked: Asked) -> Fetched:

@@ -6,7 +6,7 @@ from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import image, modules
 from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
-from bpfcompat.model import Classification
+from bpfcompat.outcome import Classification
 
 LOCAL = True
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from bpfcompat.errors import NoVerdict
 from bpfcompat.kernels import download
 from bpfcompat.kernels.vendors import mirrors
-from bpfcompat.model import Classification, Package
+from bpfcompat.model import Package
+from bpfcompat.outcome import Classification
 from bpfcompat.system import digest
 
 

@@ -14,7 +14,8 @@ from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.store import Fetched
 from bpfcompat.kernels.vendors import apt, archived, keyrings, rows, rpmmd
 from bpfcompat.kernels.vendors.rows import ARCH, Row, filled
-from bpfcompat.model import Classification, Origin, Package, Profile
+from bpfcompat.model import Origin, Package, Profile
+from bpfcompat.outcome import Classification
 from bpfcompat.system import digest
 
 _KINDS: dict[str, type[apt.Repository] | type[rpmmd.Repository]] = {"apt": apt.Repository, "rpm-md": rpmmd.Repository}

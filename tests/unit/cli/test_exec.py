@@ -8,7 +8,7 @@ import pytest
 from bpfcompat.cli.exec import environment, outputs
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import preflight, shares
-from bpfcompat.model import Classification, Outcome, OutcomeKind
+from bpfcompat.outcome import Classification, Outcome, OutcomeKind
 from bpfcompat.workflow import programs
 
 USERLAND = preflight.Userland(lambda: frozenset({"sh"}))

@@ -9,7 +9,8 @@ import pytest
 from bpfcompat.architecture import AMD64
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import libraries, payload, preflight, rootfs
-from bpfcompat.model import Check, Classification
+from bpfcompat.model import Check
+from bpfcompat.outcome import Classification
 from tests.parts import KIT
 
 USERLAND = preflight.Userland(lambda: frozenset({"bash", "sh", "env", "busybox"}))

@@ -3,7 +3,7 @@
 import pytest
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Observed, Outcome, OutcomeKind, Record, Status, Stream, Verdict
+from bpfcompat.outcome import Observed, Outcome, OutcomeKind, Record, Status, Stream, Verdict
 from bpfcompat.records import VerdictStore
 
 KEY = "ab" * 32

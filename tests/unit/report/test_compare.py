@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bpfcompat.model import Observed
+from bpfcompat.outcome import Observed
 from bpfcompat.report.compare import CHANGES, compare
 
 from .test_report import FAIL, INFRA, PASS, run, seen, target

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bpfcompat.model import Check, Outcome, OutcomeKind, Stream
+from bpfcompat.model import Check
+from bpfcompat.outcome import Outcome, OutcomeKind, Stream
 from bpfcompat.report import markdown
 
 from .test_report import FAIL, INFRA, PASS, run, seen, target

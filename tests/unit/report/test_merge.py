@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Check, Matrix, Payload, Profile, Project, Run
+from bpfcompat.model import Check, Matrix, Payload, Profile, Project
+from bpfcompat.outcome import Run
 from bpfcompat.project import schema, shard
 from bpfcompat.report import document, merge
 

@@ -12,7 +12,8 @@ import pytest
 from lxml import etree
 
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import Check, Classification, Expectation, Job, Matrix, Payload, Shipped, Status, Stream, Verdict
+from bpfcompat.model import Check, Expectation, Job, Matrix, Payload, Shipped
+from bpfcompat.outcome import Classification, Status, Stream, Verdict
 from bpfcompat.project import schema
 from bpfcompat.report import document, html, junit, markdown, output, table, view
 

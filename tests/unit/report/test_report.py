@@ -7,20 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat.model import (
-    Check,
+from bpfcompat.model import Check, Job, Matrix, Payload, Profile, Project, Shipped
+from bpfcompat.outcome import (
     Classification,
-    Job,
-    Matrix,
     Observed,
     Outcome,
     OutcomeKind,
-    Payload,
-    Profile,
-    Project,
     Record,
     Run,
-    Shipped,
     Status,
     Stream,
     Target,

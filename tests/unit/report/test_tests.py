@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from lxml import etree
 
-from bpfcompat.model import Check, Stream, TestResult
+from bpfcompat.model import Check
+from bpfcompat.outcome import Stream, TestResult
 from bpfcompat.project import schema
 from bpfcompat.report import tests, view
 

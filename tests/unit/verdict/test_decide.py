@@ -6,14 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bpfcompat import verdict
-from bpfcompat.model import (
-    Classification,
-    Counted,
-    Expectation,
-    Outcome,
-    OutcomeKind,
-    Status,
-)
+from bpfcompat.model import Expectation
+from bpfcompat.outcome import Classification, Counted, Outcome, OutcomeKind, Status
 from bpfcompat.validation import Validation
 
 ENDED = Outcome(OutcomeKind.ENDED, wait_status=0)

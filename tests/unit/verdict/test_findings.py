@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from bpfcompat.model import Classification, Status
+from bpfcompat.outcome import Classification, Status
 from bpfcompat.validation import ProgramChoice, Validation, Variant
 from bpfcompat.verdict import findings
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bpfcompat.model import Features, Stream
+from bpfcompat.model import Features
+from bpfcompat.outcome import Stream
 from bpfcompat.verdict import bpf, hints
 
 from ..report.test_report import FAIL, PASS, target

@@ -3,7 +3,8 @@
 import pytest
 
 from bpfcompat import verdict
-from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Readiness, Ready, Status
+from bpfcompat.model import Expectation, Ready
+from bpfcompat.outcome import Classification, Outcome, OutcomeKind, Readiness, Status
 
 READY = Ready("stdout", "attached", meanwhile="probe")
 END, TIMEOUT = OutcomeKind.ENDED, OutcomeKind.TIMEOUT

@@ -3,7 +3,8 @@
 import pytest
 
 from bpfcompat import verdict
-from bpfcompat.model import Classification, Expectation, Outcome, OutcomeKind, Status, Taint
+from bpfcompat.model import Expectation
+from bpfcompat.outcome import Classification, Outcome, OutcomeKind, Status, Taint
 from bpfcompat.verdict import taint
 
 # What Linux 6.1 prints for a WARN_ON(), shortened where it repeats itself.

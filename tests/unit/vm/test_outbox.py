@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from bpfcompat.model import Collected
+from bpfcompat.outcome import Collected
 from bpfcompat.vm.outbox import DamagedError, Outbox
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from bpfcompat import verdict
 from bpfcompat.errors import BpfcompatError
-from bpfcompat.model import COLLECTED, Collected, Expectation, Outcome, OutcomeKind, Record, Status
+from bpfcompat.model import Expectation
+from bpfcompat.outcome import COLLECTED, Collected, Outcome, OutcomeKind, Record, Status
 from bpfcompat.records.store import VerdictStore
 from bpfcompat.system import digest
 from bpfcompat.workflow import jobs, transfer
