@@ -143,6 +143,18 @@ class Check:
 
 
 @dataclass(frozen=True)
+class ClusterSettings:
+    """Other machines, on which jobs run."""
+
+    address: str
+    """Of dask's scheduler."""
+    same: bool = False
+    """Only workers with the same kit and the same accelerator as the machine that starts the run."""
+    tls: Path | None = None
+    """The folder of ca.pem, cert.pem and key.pem; None means what dask's own configuration says."""
+
+
+@dataclass(frozen=True)
 class Shard:
     """One of several runs that share the kernels of a matrix among them."""
 
@@ -179,6 +191,7 @@ class Project:
     """Verdicts that were found out in other work directories count."""
     store: str | None = None
     """URL of a verdict store that several machines share."""
+    cluster: ClusterSettings | None = None
     shard: Shard | None = None
     """Which part of a larger matrix this one is."""
 

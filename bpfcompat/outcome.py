@@ -230,6 +230,8 @@ class Record:
     qemu_command: str = ""
     evidence: str | None = None
     """Folder of console.log, stdout.log and stderr.log, relative to the work directory."""
+    worker: str = ""
+    """Which machine of a cluster ran it; empty for the one that the run was started on."""
     imported_from: str = ""
     """Who found it out, if it was not this work directory."""
     cached: bool = False

@@ -24,6 +24,7 @@ VERBS = {
     "history": "list the runs of a work directory, or verify that nothing was changed since",
     "kernels": "list, fetch, lock and update the kernels of a matrix",
     "doctor": "tell what this machine lacks to run the project here, and the command that mends it",
+    "cluster": "make the keys with which the machines of a cluster know one another",
     "cache": "show and prune what is kept for all projects; export and import verdicts",
     "exec": "run one program on a kernel as if it ran here, for `go test -exec` and cargo",
     "shell": "open a shell in the guest of a check, or stop its kernel in gdb",

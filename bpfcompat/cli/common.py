@@ -50,6 +50,11 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--boot-timeout", metavar="TIME", help="limit for the boot (default: 30s, more on a slow machine)"
     )
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="run the jobs on the workers of this dask scheduler (default: $BPFCOMPAT_CLUSTER, else the project's; '' means here)",
+    )
     parser.add_argument("--force", action="store_true", help="run every kernel, whatever is stored")
     parser.add_argument("--failed", action="store_true", help="run only what did not pass last time")
     parser.add_argument("--bundle-libs", action="store_true", help="ship the shared libraries of the binary")
@@ -101,6 +106,7 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
         offline=options.offline,
         cold=options.cold,
         keep=options.keep,
+        cluster=options.cluster,
         boot_seconds=duration(options.boot_timeout, "--boot-timeout") if options.boot_timeout else None,
         total_seconds=duration(options.timeout, "--timeout") if options.timeout else None,
     )

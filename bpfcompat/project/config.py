@@ -10,7 +10,7 @@ from typing import Any
 from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.guest import collect
-from bpfcompat.model import COLLECT_LIMIT_MIB, Check, Expectation, Matrix, Project, Ready
+from bpfcompat.model import COLLECT_LIMIT_MIB, Check, ClusterSettings, Expectation, Matrix, Project, Ready
 from bpfcompat.project import brought, document, manifest, matrix, schema
 from bpfcompat.project.document import Document, Location
 from bpfcompat.validation import Validation
@@ -27,6 +27,7 @@ _PROJECT_KEYS = (
     "guest",
     "limits",
     "store",
+    "cluster",
 )
 """What is the whole project's, not one check's."""
 _DEFAULTS = (
@@ -87,6 +88,7 @@ def load_project(path: Path) -> Project:
         limits=value.get("limits", "generous"),
         rootfs=brought.rootfs(value.get("guest", {}).get("rootfs"), root),
         store=_store(value.get("store"), root),
+        cluster=_cluster(value.get("cluster"), root),
     )  # fmt: skip
 
 
@@ -131,6 +133,14 @@ def _with_defaults(row: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any
     of_this = {key: shared[key] for key in shared if "command" in row or key not in _OF_A_COMMAND}
     merged = {key: {**of_this[key], **row.get(key, {})} for key in _BY_NAME if key in of_this}
     return {**of_this, **row, **merged}
+
+
+def _cluster(said: str | dict[str, Any] | None, root: Path) -> ClusterSettings | None:
+    if not said:
+        return None
+    settings: dict[str, Any] = {"address": said} if isinstance(said, str) else said
+    tls = root / settings["tls"] if "tls" in settings else None
+    return ClusterSettings(settings["address"], settings.get("same", False), tls)
 
 
 def _store(name: str | None, root: Path) -> str | None:

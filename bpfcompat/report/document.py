@@ -91,6 +91,7 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "infra_error": verdict.reason if verdict.failed_stage == "infra" else None,
         "check": target.job.check.name if len(run.project.checks) > 1 else None,
         "imported_from": record.imported_from or None,
+        "worker": record.worker or None,
         "kernel_log_tail": record.outcome.kernel_log or None,
         "kernel_taint": _taint(record.outcome),
     }

@@ -63,12 +63,18 @@ def line(target: Target, colour: bool = False) -> str:
     cached = ", cached" if record.cached else ""
     why = f": {record.verdict.reason.splitlines()[0]}" if record.verdict.reason else ""
     label = _coloured(gate.label(target), colour)
-    return f"{target.job.name}  {label} ({record.seconds:.2f} s{cached}){plain(short(why))}"
+    where = f" on {record.worker}" if record.worker and not record.cached else ""
+    return f"{target.job.name}  {label} ({record.seconds:.2f} s{plain(where)}{cached}){plain(short(why))}"
 
 
 def _rows(report: Report, now: datetime.datetime, colour: bool) -> tuple[list[str], list[list[str]]]:
     headers = ["profile", "kernel", "verdict", "exit", "seconds", "cached", "why"]
-    return headers, [_row(row, now, colour) for row in report.rows]
+    rows = [_row(row, now, colour) for row in report.rows]
+    if any(row.worker for row in report.rows):
+        headers.insert(5, "worker")
+        for cells, row in zip(rows, report.rows, strict=True):
+            cells.insert(5, plain(row.worker) or "-")
+    return headers, rows
 
 
 def _row(row: Row, now: datetime.datetime, colour: bool) -> list[str]:

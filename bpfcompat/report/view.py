@@ -70,6 +70,8 @@ class Row:
     command_seconds: float
     cached: bool
     imported_from: str
+    worker: str
+    """The machine of a cluster that ran it; empty for the one that the run was started on."""
     finished_at: str
     boot: str
     tails: dict[str, str]
@@ -218,6 +220,7 @@ def _row(target: dict[str, Any]) -> Row:
         command_seconds=test["duration_ms"] / 1000,
         cached=target["cached"],
         imported_from=target.get("imported_from", ""),
+        worker=target.get("worker", ""),
         finished_at=target["finished_at"],
         boot=target["boot"],
         tails={

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +20,12 @@ from bpfcompat.errors import BpfcompatError
 INTERRUPTED_STATUS = 130
 """How a program ends that was interrupted: 128 and SIGINT's number, as shells have it."""
 _STOP_SECONDS = 2.0
-_running: set[subprocess.Popen[bytes]] = set()
+_running: dict[subprocess.Popen[bytes], str] = {}
+"""Each child with the group that it is of."""
+_groups: dict[str, bool] = {}
+"""Groups at work, and whether they are to end."""
+_here = threading.local()
+_stoppers: list[Callable[[], None]] = []
 _interrupted = threading.Event()
 _lock = threading.Lock()
 
@@ -55,7 +60,7 @@ def start(
     except OSError as error:
         raise BpfcompatError(f"{argv[0]} cannot be started: {error.strerror}.") from error
     with _lock:
-        _running.add(child)
+        _running[child] = getattr(_here, "group", "")
     if interrupted():  # while it was being started: whoever ends the children has not seen this one
         stop(child, at_once=True)
         raise BpfcompatError("interrupted.")
@@ -86,7 +91,7 @@ def stop(child: subprocess.Popen[bytes], *, at_once: bool = False) -> int:
             _signal(child, signal.SIGKILL)
     code = child.wait()
     with _lock:
-        _running.discard(child)
+        _running.pop(child, None)
     return code
 
 
@@ -107,9 +112,11 @@ def _signal(child: subprocess.Popen[bytes], number: int) -> None:
 
 
 def stop_all() -> None:
-    """End every registered child, all at the same time."""
+    """End every registered child, all at the same time, and whatever goes on elsewhere."""
     with _lock:
-        children = list(_running)
+        children, stoppers = list(_running), list(_stoppers)
+    for stopper in stoppers:
+        stopper()
     for child in children:
         _signal(child, signal.SIGTERM)
     for child in children:
@@ -206,5 +213,48 @@ def exit_code(wait_status: int) -> int:
 
 
 def interrupted() -> bool:
-    """Tell whether this process has been asked to end."""
-    return _interrupted.is_set()
+    """Tell whether this process, or the group that this thread works for, has been asked to end."""
+    return _interrupted.is_set() or _groups.get(getattr(_here, "group", ""), False)
+
+
+@contextlib.contextmanager
+def group(name: str) -> Iterator[None]:
+    """Have the children that this thread starts in the block be of a group, which can be ended without the others."""
+    with _lock:
+        _groups[name] = False
+    _here.group = name
+    try:
+        yield
+    finally:
+        _here.group = ""
+        with _lock:
+            del _groups[name]
+
+
+def stop_group(name: str) -> None:
+    """Kill the children of a group, and let it start no more; does not wait. A group that has ended is none."""
+    with _lock:
+        if name not in _groups:
+            return
+        _groups[name] = True
+        children = [child for child, of in _running.items() if of == name]
+    for child in children:
+        _signal(child, signal.SIGKILL)
+
+
+def stop_groups() -> None:
+    """Kill the children of every group."""
+    for name in list(_groups):
+        stop_group(name)
+
+
+@contextlib.contextmanager
+def stopped_by(stopper: Callable[[], None]) -> Iterator[None]:
+    """Have `stop_all` call something, too, while the block runs: what ends work that is no child of ours."""
+    with _lock:
+        _stoppers.append(stopper)
+    try:
+        yield
+    finally:
+        with _lock:
+            _stoppers.remove(stopper)

@@ -19,6 +19,7 @@ __all__ = [
     "doctor",
     "engine",
     "explain",
+    "keys",
     "plan",
     "probing",
     "programs",

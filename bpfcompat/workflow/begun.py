@@ -53,7 +53,7 @@ class Begun:
             told = (needs.without_modules(kernel), vendors.news.of(profile, kernel))
             outcome = replace(outcome, notes=(*outcome.notes, *(note for note in told if note)))
             guest = architecture.of(profile.arch)
-            outcome = _with_asked(_explained(outcome, kernel, guest), self.job, kernel, guest)
+            outcome = with_asked(_explained(outcome, kernel, guest), self.job, kernel, guest)
         return Record(
             job=self.job.name,
             key=jobs.key(self.parts) if self.parts else "",
@@ -90,8 +90,11 @@ def _explained(outcome: Outcome, kernel: Kernel, guest: Architecture) -> Outcome
     return replace(outcome, notes=(*outcome.notes, *notes))
 
 
-def _with_asked(outcome: Outcome, job: Job, kernel: Kernel, guest: Architecture) -> Outcome:
-    """Return an outcome with what the loader's own objects ask of the kernel, where it was refused without a name."""
+def with_asked(outcome: Outcome, job: Job, kernel: Kernel, guest: Architecture) -> Outcome:
+    """Return an outcome with what the loader's own objects ask of the kernel, where it was refused without a name.
+
+    It reads the job's files, so only the machine that has them can tell.
+    """
     if job.check.validation or outcome.wait_status == 0 or not verdict.asked.needed(outcome.stderr.tail):
         return outcome
     from bpfcompat.guest import embedded

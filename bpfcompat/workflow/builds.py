@@ -245,6 +245,26 @@ def accelerator(session: Session, progress: Progress) -> Task:
     }
 
 
+def cluster(session: Session) -> Task:
+    """Return the task that connects to the machines on which jobs run."""
+
+    def connect() -> None:
+        if session.elsewhere:
+            session.elsewhere.connect()
+
+    def unneeded() -> bool:
+        return all(is_cached(session, job) for job in session.jobs) or session.boots_nothing()
+
+    return {
+        "basename": "cluster",
+        "doc": "connect to the cluster on which the jobs run",
+        "actions": [connect],
+        "uptodate": [Ready("no job needs it", unneeded)],
+        "task_dep": ["kit", "accelerator"],
+        "io": {"capture": False},
+    }
+
+
 def boot_images(session: Session, progress: Progress) -> Iterator[Task]:
     """Yield a task for each machine that is saved."""
     names, leaders = by_kernel(session), by_machine(session)

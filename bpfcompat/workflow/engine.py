@@ -17,6 +17,7 @@ from bpfcompat.errors import BpfcompatError
 from bpfcompat.outcome import Run
 from bpfcompat.report import Progress
 from bpfcompat.workflow import builds, tasks
+from bpfcompat.workflow.cluster import elsewhere
 from bpfcompat.workflow.session import Session
 
 
@@ -56,6 +57,7 @@ def run(session: Session, progress: Progress | None = None) -> Run:
     Raises BpfcompatError for inputs that are missing, before anything boots. KeyboardInterrupt passes through;
     `session.finish()` then tells what is known.
     """
+    elsewhere.attach(session)
     session.check_inputs()
     found: list[Run] = []
     failures: list[str] = []
@@ -64,7 +66,9 @@ def run(session: Session, progress: Progress | None = None) -> Run:
         yield from tasks.tasks(session, found.append, progress or Progress(io.StringIO()))
 
     config = {
-        **tasks.settings(session.project.matrix.profiles, session.options.jobs),
+        **tasks.settings(
+            session.project.matrix.profiles, session.options.jobs, elsewhere=session.elsewhere is not None
+        ),
         "reporter": _collector(failures),
         "verbosity": 0,
     }

@@ -39,6 +39,10 @@ class KernelSet:
             self._found[address] = found
         return self._found[address]
 
+    def put(self, profile: Profile, kernel: Kernel) -> None:
+        """Have a profile boot this kernel, whatever its name stands for here."""
+        self._found[self.address(profile)] = kernel
+
     def address(self, profile: Profile) -> str:
         """Return what tells a profile's kernel from others before it is known."""
         return f"{kernels.address(profile)}|{self._locked(profile)}|{profile.headers}"

@@ -19,6 +19,8 @@ class Options:
     """Boot every machine from its start."""
     keep: bool = False
     """Leave the run's temporary files, the payload disks among them, and say where."""
+    cluster: str | None = None
+    """Address of dask's scheduler; empty means this machine, None what $BPFCOMPAT_CLUSTER or the project says."""
     boot_seconds: float | None = None
     """For the boot; None means 30 in software emulation and 10 with KVM."""
     total_seconds: float | None = None

@@ -46,6 +46,10 @@ class Payloads:
             self._measured[brought] = measured
         return measured
 
+    def put(self, check: Check, staged: Payload) -> None:
+        """Have a check bring what was staged elsewhere."""
+        self._staged[payload.brought(check)] = staged
+
     def stage(self, check: Check, folder: Path) -> Payload:
         """Copy a check's files and make the disk of the copies, whose digests count from here on; raises BpfcompatError.
 

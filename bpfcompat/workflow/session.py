@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from bpfcompat import records, verdict
+from bpfcompat import architecture, records, verdict
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.kernels import features
-from bpfcompat.model import Features, Job, Payload, Profile, Project
+from bpfcompat.model import Features, Job, Kernel, Payload, Profile, Project
 from bpfcompat.outcome import Classification, Outcome, OutcomeKind, Record, Run, Status, Target
 from bpfcompat.records import manifests
 from bpfcompat.system import host, processes, scratch
 from bpfcompat.verdict import hints
 from bpfcompat.workflow import inputs, jobs, limits
-from bpfcompat.workflow.begun import Begun, now
+from bpfcompat.workflow.begun import Begun, now, with_asked
 from bpfcompat.workflow.boot_images import BootImages
 from bpfcompat.workflow.known import Known
 from bpfcompat.workflow.machines import Machines
@@ -35,6 +35,19 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Session"]
 
 _DEFAULTS = Options()
+
+
+class Elsewhere(Protocol):
+    """Other machines, on which a session's jobs run."""
+
+    def connect(self) -> object:
+        """Be ready for jobs; raises BpfcompatError."""
+
+    def run(self, job: Job, kernel: Kernel, staged: Payload, parts: dict[str, Any]) -> Record:
+        """Run a job there and bring its evidence here; raises NoVerdict."""
+
+    def close(self) -> None:
+        """Be done with them."""
 
 
 class Session:
@@ -77,6 +90,8 @@ class Session:
         self.jobs_by_urgency = sorted(self.jobs, key=lambda job: job.name not in self.failed)
         self.started_at = now()
         self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.elsewhere: Elsewhere | None = None
+        """Where jobs run, if that is not this machine."""
         self._unasked = True
         self._scratch: Path | None = None
         self._open = ExitStack()
@@ -193,13 +208,22 @@ class Session:
         return record
 
     def _run_locked(self, begun: Begun, staged: Payload) -> Record:
-        record = self._run_here(begun, staged)
+        record = self._run_elsewhere(begun, staged) if self.elsewhere else self._run_here(begun, staged)
         if verdict.is_certain(record.verdict):
             self.known.hold(begun.job, record)  # a run that is interrupted now tells what is stored
             self.store.put(record)
             if self.shared:
                 record = self.shared.give(record)
         return record
+
+    def _run_elsewhere(self, begun: Begun, staged: Payload) -> Record:
+        kernel = self.machines.kernels.get(begun.job.profile)
+        if self.elsewhere is None or kernel is None:
+            self.machines.kernels.refuse(begun.job.profile)
+        manifests.keep(self.project.workdir, staged)
+        record = self.elsewhere.run(begun.job, kernel, staged, begun.parts)
+        guest = architecture.of(begun.job.profile.arch)
+        return replace(record, outcome=with_asked(record.outcome, begun.job, kernel, guest))
 
     def _run_here(self, begun: Begun, staged: Payload) -> Record:
         from bpfcompat.workflow import runner  # with it comes pexpect, which a run of stored verdicts does not need
@@ -270,7 +294,9 @@ class Session:
         return Begun(job, self.id).record(self.machines, outcome)
 
     def close(self) -> None:
-        """Drop temporary files, unless they are to be kept."""
+        """Drop temporary files, unless they are to be kept, and leave the cluster."""
+        if self.elsewhere:
+            self.elsewhere.close()
         self._open.close()
         if self.options.keep and self._scratch:
             self.machines.notice(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +26,22 @@ from bpfcompat.report import Progress, gate, output
 from bpfcompat.system import host, processes
 from bpfcompat.workflow import builds
 from bpfcompat.workflow.builds import Task
-from bpfcompat.workflow.session import Session
+from bpfcompat.workflow.cluster import elsewhere
+from bpfcompat.workflow.session import Options, Session
 
+_WAITING = 512
+"""Jobs that a cluster is given at once at most; each waits in a thread of its own."""
+
+_NO_TURN = contextlib.nullcontext()
 Finish = Callable[[Run], None]
 """Called with all that was found out, at the end: writes and prints the reports."""
 
 
 def doit_config(project: Path) -> dict[str, Any]:
     """Return DOIT_CONFIG for the project in a folder."""
-    return {**settings(_load(project).matrix.profiles), "reporter": _Reporter}
+    found = _load(project)
+    there = elsewhere.settings(found, Options()) is not None
+    return {**settings(found.matrix.profiles, elsewhere=there), "reporter": _Reporter}
 
 
 def doit_tasks(project: Path, after: Sequence[str] = ()) -> Iterator[Task]:
@@ -43,6 +51,7 @@ def doit_tasks(project: Path, after: Sequence[str] = ()) -> Iterator[Task]:
     """
     progress = Progress(sys.stdout)
     session = Session(_load(project), notice=progress.notice)
+    elsewhere.attach(session)
     try:
         session.machines.kernels.check_locks()
     except BpfcompatError as error:
@@ -63,13 +72,16 @@ def at_once(profiles: tuple[Profile, ...], jobs: int | None) -> int:
     return jobs or host.jobs(max(profile.memory for profile in profiles))
 
 
-def settings(profiles: tuple[Profile, ...], jobs: int | None = None) -> dict[str, Any]:
-    """Return the DOIT_CONFIG under which these tasks work."""
+def settings(profiles: tuple[Profile, ...], jobs: int | None = None, *, elsewhere: bool = False) -> dict[str, Any]:
+    """Return the DOIT_CONFIG under which these tasks work.
+
+    elsewhere: machines run on a cluster, so that many jobs wait here for theirs.
+    """
     return {
         "backend": "sqlite3",
         "dep_file": ":memory:",
         "par_type": "thread",
-        "num_process": at_once(profiles, jobs),
+        "num_process": _WAITING if elsewhere else at_once(profiles, jobs),
         "verbosity": 2,
         "default_tasks": ["report"],
     }
@@ -134,27 +146,34 @@ def tasks(session: Session, finish: Finish, progress: Progress, after: Sequence[
 
     selection = _Selection(progress, abandon)
     progress.total = len(session.jobs)
-    yield _built(builds.kit(session, progress))
-    yield _built(builds.tools(session))
+    # However many jobs wait for a cluster, what is made on this machine is made a few at once.
+    few = threading.BoundedSemaphore(at_once(session.project.matrix.profiles, session.options.jobs))
+    built = functools.partial(_built, turn=few if session.elsewhere else _NO_TURN)
+    yield built(builds.kit(session, progress))
+    yield built(builds.tools(session))
     if session.project.rootfs:
-        yield _built(builds.rootfs(session))
+        yield built(builds.rootfs(session))
     objects = [check for check in session.project.checks if check.validation]
     if objects:
-        yield _built(builds.validator(session, objects[0]))
+        yield built(builds.validator(session, objects[0]))
     for name, doc, members in (
         ("payload", "copy, hash and pack what a check brings", builds.payloads(session, after)),
         ("fetch", "bring kernels into the store", builds.fetches(session, progress)),
         ("initramfs", "pack the guest's userland with a kernel's modules", builds.initramfses(session)),
     ):
-        yield from _group(name, doc, map(_built, members))
-    yield _built(builds.accelerator(session, progress))
-    if session.warm:
-        ready = {name: f"bootimage:{profile.id}" for name, profile in builds.by_machine(session).items()}
+        yield from _group(name, doc, map(built, members))
+    yield built(builds.accelerator(session, progress))
+    kernel_of = {name: f"initramfs:{profile.id}" for name, profile in builds.by_kernel(session).items()}
+    if session.elsewhere:
+        yield built(builds.cluster(session))
+        ready = {name: ["cluster", kernel] for name, kernel in kernel_of.items()}
+    elif session.warm:
+        ready = {name: [f"bootimage:{profile.id}"] for name, profile in builds.by_machine(session).items()}
         yield from _group(
-            "bootimage", "boot each machine once and save it", map(_built, builds.boot_images(session, progress))
+            "bootimage", "boot each machine once and save it", map(built, builds.boot_images(session, progress))
         )
     else:
-        ready = {name: f"initramfs:{profile.id}" for name, profile in builds.by_kernel(session).items()}
+        ready = {name: [kernel] for name, kernel in kernel_of.items()}
     yield from _group(
         "kernel",
         "run the command on every kernel of the matrix",
@@ -169,23 +188,27 @@ def _group(name: str, doc: str, members: Iterator[Task]) -> Iterator[Task]:
         yield {"basename": name, "io": {"capture": False}, **member}
 
 
-def _built(task: Task) -> Task:
-    """Return a task of builds.py with doit's way to fail."""
+def _built(task: Task, turn: contextlib.AbstractContextManager[Any]) -> Task:
+    """Return a task of builds.py with doit's way to fail.
+
+    turn: held while it is at work.
+    """
     clean = task.get("clean", [])
     return {
         **task,
-        "actions": [_sentence(action) for action in task["actions"]],
+        "actions": [_sentence(action, turn) for action in task["actions"]],
         "clean": [_sentence(action) for action in clean] if isinstance(clean, list) else clean,
     }
 
 
-def _sentence(action: Callable[[], Any]) -> Callable[[], Any]:
+def _sentence(action: Callable[[], Any], turn: contextlib.AbstractContextManager[Any] = _NO_TURN) -> Callable[[], Any]:
     """Turn the user's mistakes into doit's failures, without a traceback."""
 
     @functools.wraps(action)
     def run() -> Any:
         try:
-            action()
+            with turn:
+                action()
         except BpfcompatError as error:
             return TaskFailed(str(error))
         except OSError as error:
@@ -195,7 +218,7 @@ def _sentence(action: Callable[[], Any]) -> Callable[[], Any]:
     return run
 
 
-def _kernel(session: Session, job: Job, ready: str, selection: _Selection) -> Task:
+def _kernel(session: Session, job: Job, ready: list[str], selection: _Selection) -> Task:
     """A kernel's task succeeds when its outcome is recorded; the report fails the run, or this does if there is none."""
 
     def run() -> Any:
@@ -218,7 +241,7 @@ def _kernel(session: Session, job: Job, ready: str, selection: _Selection) -> Ta
         "doc": job.profile.kernel,
         "actions": [run],
         "uptodate": [builds.Ready("a verdict of exactly these inputs is stored", stored)],
-        "task_dep": [builds.payload_of(session, job), "accelerator", ready],
+        "task_dep": [builds.payload_of(session, job), "accelerator", *ready],
         "clean": [_sentence(functools.partial(_forget, session, job))],
     }
 

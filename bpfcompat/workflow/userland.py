@@ -93,6 +93,10 @@ class Userland:
             rootfs.use(self._cache, found)
         return found
 
+    def put_rootfs(self, identity: str | None) -> None:
+        """Have the guests run on a userland whose disk is in the cache already."""
+        self.rootfs = rootfs.Rootfs(identity, {}) if identity else None
+
     @property
     def rootfs_disk(self) -> Path | None:
         """Where the disk of that userland is, or will be; raises BpfcompatError."""

@@ -39,6 +39,7 @@ PROJECT = {
     "retries": "retries: 3",
     "redact": "redact: true",
     "limits": "limits: distribution",
+    "cluster": "cluster: {address: 'tls://scheduler:8786', same: true, tls: keys}",
     "store": "store: s3://bucket/verdicts",
     "trust_imported": "trust_imported: false",
 }

@@ -1,0 +1,103 @@
+"""`python -m bench.soak_cluster N`: mixed cases on a cluster whose workers are killed at random; nothing may be wrong or left.
+
+Three workers, of which one is killed with -9 every few seconds and started again. Every verdict that comes back is compared
+with what its case of the conformance suite says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from bench.soak import KERNELS, MIX
+from bpfcompat.model import Matrix, Project
+from bpfcompat.outcome import Status
+from bpfcompat.project import matrix
+from bpfcompat.workflow import Options, Session, engine
+from tests.guest.cluster import Cluster
+
+BATCH = 60
+WORKERS = ("one", "two", "three")
+
+
+def kill_at_random(cluster: Cluster, dice: random.Random, over: threading.Event, found: Counter[str]) -> None:
+    """Kill a worker every few seconds, and start it again."""
+    while not over.wait(dice.uniform(3, 12)):
+        name = dice.choice(WORKERS)
+        cluster.kill(name)
+        found["kills"] += 1
+        cluster.worker(name)
+
+
+def batch(folder: Path, address: str, dice: random.Random, found: Counter[str], wrong: list[str]) -> None:
+    """Run a batch of random cases, and count what of it is not as its cases say."""
+    chosen = [dice.choice(MIX) for _ in range(BATCH // len(KERNELS))]
+    checks = [case.check(folder) for case in {case.name: case for case in chosen}.values()]
+    cases = list({case.name: case for case in chosen}.values())
+    profiles = tuple(one for one in matrix.load("mvp", Path()).profiles if one.id in KERNELS)
+    session = Session(Project(tuple(checks), Matrix(profiles), folder / "work"), Options(cluster=address, offline=True))
+    try:
+        run = engine.run(session)
+    finally:
+        session.close()
+    by_name = {case.name: case for case in cases}
+    for target in run.targets:
+        found["verdicts"] += 1
+        if target.record.verdict.status is Status.INFRA_ERROR and "no worker" in target.record.verdict.reason:
+            found["told as killed"] += 1
+            continue
+        wrong += by_name[target.job.check.name].problems(target.record)
+    found["files left"] += sum(1 for place in ("tmp", "locks") for _ in (folder / "work" / place).glob("*"))
+
+
+def main() -> int:
+    """Run until so many verdicts are in."""
+    parser = argparse.ArgumentParser(prog="python -m bench.soak_cluster", description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="?", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    options = parser.parse_args()
+    dice, found, wrong = random.Random(options.seed), Counter[str](), list[str]()
+    started, over = time.monotonic(), threading.Event()
+    with tempfile.TemporaryDirectory(prefix="soak.") as name:
+        cluster = Cluster(Path(name) / "machines")
+        try:
+            cluster.scheduler()
+            for worker in WORKERS:
+                cluster.worker(worker)
+            killer = threading.Thread(target=kill_at_random, args=(cluster, random.Random(options.seed), over, found))
+            killer.start()
+            try:
+                while found["verdicts"] < options.runs:
+                    with tempfile.TemporaryDirectory(prefix="soak.") as batch_name:
+                        batch(Path(batch_name), cluster.address, dice, found, wrong)
+                    print(
+                        f"{time.monotonic() - started:5.0f} s  {dict(found)}  wrong {len(wrong)}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+            finally:
+                over.set()
+                killer.join()
+            deadline = time.monotonic() + 20
+            while cluster.guests() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            found["machines left"] = len(cluster.guests())
+        finally:
+            cluster.close()
+    print(
+        json.dumps(
+            {**found, "wrong": wrong, "seed": options.seed, "seconds": round(time.monotonic() - started)}, indent=2
+        )
+    )
+    return len(wrong) + found["machines left"] + found["files left"]
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main() else 0)
