@@ -146,10 +146,10 @@ def test_no_kernel_is_guessed(tmp_path):
 
 
 def test_the_kernel_comes_from_the_environment_a_profile_or_a_matrix(tmp_path):
-    (tmp_path / "bpfcompat.yaml").write_text(f"command: 'true'\nmatrix: [{{id: only, kernel: '{KERNEL}'}}]\n")
-    below = tmp_path / "package"
-    below.mkdir()
-    named = run("uname", "-r", cwd=tmp_path.parent, flags=(), env={"BPFCOMPAT_KERNEL": KERNEL})
+    below = tmp_path / "project" / "package"
+    below.mkdir(parents=True)
+    (below.parent / "bpfcompat.yaml").write_text(f"command: 'true'\nmatrix: [{{id: only, kernel: '{KERNEL}'}}]\n")
+    named = run("uname", "-r", cwd=tmp_path, flags=(), env={"BPFCOMPAT_KERNEL": KERNEL})
     only = run("uname", "-r", cwd=below, flags=())
     shipped = run("uname", "-r", cwd=below, flags=("--matrix", "quick", "--profile", "debian-12-6.1"))
     assert named.stdout == only.stdout == shipped.stdout != b""
