@@ -41,7 +41,7 @@ def make_ready(machines: Machines, cache: Path, profile: Profile, *, warm: bool)
     if machine is None:
         raise NoVerdict(Classification.HOST_FAILURE, "the guest could not be built.")
     seconds = limits.boot(pace, machine.accelerator, kernel, None)
-    if not images.is_ready(profile):
+    if warm and not images.is_ready(profile):
         machines.notice(f"booting {kernel.version} once, to be restored from now on")
         images.save(profile, seconds)
     machines.kernels.use(profile)

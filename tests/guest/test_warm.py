@@ -210,3 +210,9 @@ def test_killed_at_any_moment_leaves_nothing_that_a_later_run_trusts(tmp_path, v
     )
     assert "1 passed" in result.stdout
     assert not list(bootimage.folder(own_images).glob(".*"))
+
+
+def test_no_firmware_keeps_memory_where_the_initramfs_is(verdicts):
+    """The kernel moves an initramfs away that reaches into what the firmware keeps; a machine has four disks at least."""
+    (record,) = verdicts("dmesg | grep -c 'Linux version'; ! dmesg | grep 'Allocated new RAMDISK'")
+    assert (record.verdict.status, record.outcome.stdout.tail) == (Status.PASS, "1"), record.outcome.stdout.tail

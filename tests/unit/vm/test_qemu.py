@@ -18,7 +18,15 @@ def test_the_arguments_of_qemu():
     for name, number in zip(qemu.SERIAL_PORTS, (5, 6, 7, 8), strict=True):
         assert f"socket,id={name},fd={number}" in arguments
     assert "file=/p/a,,b.ext4" in text
-    for wanted in ("-nodefaults", "-no-user-config", "-no-reboot", "-nic none", "readonly=on", "-sandbox on"):
+    for wanted in (
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-nic none",
+        "readonly=on",
+        "-sandbox on",
+        "-boot strict=on",
+    ):
         assert wanted in text
 
 
