@@ -1,7 +1,7 @@
 """`python -m bench.soak_cluster N`: mixed cases on a cluster whose workers are killed at random; nothing may be wrong or left.
 
-Three workers, of which one is killed with -9 every few seconds and started again. Every verdict that comes back is compared
-with what its case of the conformance suite says.
+Three workers, of which one is killed with -9 whenever a few verdicts more have come in, and started again. Every verdict that
+comes back is compared with what its case of the conformance suite says.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.soak import KERNELS, MIX
@@ -25,15 +26,31 @@ from tests.guest.cluster import Cluster
 
 BATCH = 60
 WORKERS = ("one", "two", "three")
+_DIED = "every worker that ran it died"
+"""dask gives up on a job that has lost three workers: told so, and no verdict."""
+_SILENCE_SECONDS = 90.0
+"""While nothing but boot images is made, workers are killed, too."""
 
 
-def kill_at_random(cluster: Cluster, dice: random.Random, over: threading.Event, found: Counter[str]) -> None:
-    """Kill a worker every few seconds, and start it again."""
-    while not over.wait(dice.uniform(3, 12)):
-        name = dice.choice(WORKERS)
-        cluster.kill(name)
-        found["kills"] += 1
-        cluster.worker(name)
+def kill_at_random(
+    cluster: Cluster, dice: random.Random, over: threading.Event, left: threading.Event, found: Counter[str],
+    came: Callable[[], int],
+) -> None:  # fmt: skip
+    """Kill a worker whenever some verdicts more have come in, or nothing has for a while; and start it again.
+
+    over: set when there is nothing more to disturb.
+    left: set when the workers may end, which they do with the thread that has started them.
+    came: tells how many there are.
+    """
+    due, since = dice.randint(1, 8), time.monotonic()
+    while not over.wait(0.2):
+        if came() >= due or time.monotonic() - since > _SILENCE_SECONDS:
+            name = dice.choice(WORKERS)
+            cluster.kill(name)
+            found["kills"] += 1
+            cluster.worker(name)
+            due, since = came() + dice.randint(1, 8), time.monotonic()
+    left.wait()
 
 
 def batch(folder: Path, address: str, dice: random.Random, found: Counter[str], wrong: list[str]) -> None:
@@ -50,7 +67,7 @@ def batch(folder: Path, address: str, dice: random.Random, found: Counter[str], 
     by_name = {case.name: case for case in cases}
     for target in run.targets:
         found["verdicts"] += 1
-        if target.record.verdict.status is Status.INFRA_ERROR and "no worker" in target.record.verdict.reason:
+        if target.record.verdict.status is Status.INFRA_ERROR and _DIED in target.record.verdict.reason:
             found["told as killed"] += 1
             continue
         wrong += by_name[target.job.check.name].problems(target.record)
@@ -64,19 +81,27 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     dice, found, wrong = random.Random(options.seed), Counter[str](), list[str]()
-    started, over = time.monotonic(), threading.Event()
+    started, over, left = time.monotonic(), threading.Event(), threading.Event()
     with tempfile.TemporaryDirectory(prefix="soak.") as name:
-        cluster = Cluster(Path(name) / "machines")
+        cluster, batches = Cluster(Path(name) / "machines"), 0
+
+        def came() -> int:
+            return sum(1 for _ in Path(name).glob("batches/*/work/verdicts/*/*.json"))
+
+        killer = threading.Thread(
+            target=kill_at_random, args=(cluster, random.Random(options.seed), over, left, found, came), daemon=True
+        )
         try:
             cluster.scheduler()
             for worker in WORKERS:
                 cluster.worker(worker)
-            killer = threading.Thread(target=kill_at_random, args=(cluster, random.Random(options.seed), over, found))
             killer.start()
             try:
                 while found["verdicts"] < options.runs:
-                    with tempfile.TemporaryDirectory(prefix="soak.") as batch_name:
-                        batch(Path(batch_name), cluster.address, dice, found, wrong)
+                    batches += 1
+                    folder = Path(name) / "batches" / str(batches)
+                    folder.mkdir(parents=True)
+                    batch(folder, cluster.address, dice, found, wrong)
                     print(
                         f"{time.monotonic() - started:5.0f} s  {dict(found)}  wrong {len(wrong)}",
                         file=sys.stderr,
@@ -84,12 +109,15 @@ def main() -> int:
                     )
             finally:
                 over.set()
-                killer.join()
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while cluster.guests() and time.monotonic() < deadline:
                 time.sleep(0.1)
             found["machines left"] = len(cluster.guests())
         finally:
+            over.set()
+            left.set()
+            if killer.ident:
+                killer.join()
             cluster.close()
     print(
         json.dumps(

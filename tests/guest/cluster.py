@@ -56,8 +56,8 @@ class Cluster:
         (self.folder / name).mkdir(parents=True, exist_ok=True)
         with (self.folder / name / "log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [*words, *self.words], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-                cwd=self.folder / name, env={**os.environ, **environment},
+                ["setpriv", "--pdeathsig", "KILL", *words, *self.words], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                start_new_session=True, cwd=self.folder / name, env={**os.environ, **environment},
             )  # fmt: skip
         return self.processes[name]
 
@@ -104,10 +104,10 @@ class Cluster:
         return machines_below(self.folder)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """Kill a worker with its nanny, or the scheduler."""
+        """Kill a worker with its nanny, or the scheduler; a milder signal goes to the nanny alone, as an init's does."""
         child = self.processes.pop(name)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
+            os.killpg(child.pid, number) if number == signal.SIGKILL else child.send_signal(number)
         child.wait()
 
     def close(self) -> None:

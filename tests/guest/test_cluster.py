@@ -24,7 +24,11 @@ ENDINGS = (
     "echo out; echo err >&2; false",
     "uname -r | grep ^6",
     "head -c 300000 /dev/zero; echo file >out.sh; chmod +x out.sh",
+    "exit 200",
+    "cat missing",
+    "seq 5",
 )
+MANY = tuple(f"{ENDINGS[number % len(ENDINGS)]} # {number}" for number in range(67))
 
 
 @pytest.fixture
@@ -97,6 +101,7 @@ def begin():
 
 
 ONE = "[{id: a, kernel: 'apt:bookworm/linux-image-cloud-amd64'}]"
+TWO = ONE[:-1] + ", {id: b, kernel: 'apt:bullseye/linux-image-cloud-amd64'}]"
 ENDLESS = ("sleep 800", "sleep 801")
 THREE = ("--resources", "guests=3")
 """Of a worker that runs them beside another."""
@@ -140,20 +145,22 @@ def found_out(row):
 
 
 @pytest.mark.parametrize(
-    "commands",
-    [ENDINGS, pytest.param(tuple(f"{ENDINGS[number % 7]} # {number}" for number in range(67)), marks=pytest.mark.slow)],
-    ids=["21", "201"],
+    ("commands", "matrix", "kernels"),
+    [(ENDINGS, TWO, 2), pytest.param(MANY, "quick", 3, marks=pytest.mark.slow)],
+    ids=["20", "201"],
 )
-def test_the_verdicts_are_those_of_one_machine(cluster, project, commands):
+def test_the_verdicts_are_those_of_one_machine(cluster, project, commands, matrix, kernels):
     for name in ("one", "two"):
         cluster.worker(name)
-    there, here = (project(*commands, name=name, more="collect: [out.*]\n") for name in ("there", "here"))
+    there, here = (
+        project(*commands, name=name, matrix=matrix, more="collect: [out.*]\n") for name in ("there", "here")
+    )
     done = run(there, "--cluster", cluster.address, "--offline")
     alone = run(here)
     assert done.returncode == alone.returncode == 2, done.stderr
     ours, theirs = rows(there), rows(here)
     assert list(ours) == list(theirs)
-    assert len(ours) == 3 * len(commands)
+    assert len(ours) == kernels * len(commands)
     collected = 0
     for name, row in ours.items():
         assert found_out(row) == found_out(theirs[name])
@@ -166,9 +173,9 @@ def test_the_verdicts_are_those_of_one_machine(cluster, project, commands):
             collected += 1
             assert path.read_text() == "file\n"
             assert path.stat().st_mode & 0o111
-    assert collected == sum("out.sh" in command for command in commands) * 3
+    assert collected == sum("out.sh" in command for command in commands) * kernels
     assert workers(there) == {"one", "two"}
-    assert not [name for name in ("one", "two") if len(cluster.boot_images(name)) > 3]
+    assert not [name for name in ("one", "two") if len(cluster.boot_images(name)) > kernels]
     assert not cluster.guests()
     assert report(there)["summary"] == report(here)["summary"]
 
@@ -203,6 +210,21 @@ def test_a_worker_that_is_killed_costs_a_rerun_and_no_verdict(used_cluster, proj
     assert child.returncode == 2, errors
     assert exit_codes(folder) == list(range(4))
     wait_until(lambda: not used_cluster.guests())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_whose_only_worker_is_ended_waits_for_the_next(used_cluster, project, begin, number):
+    used_cluster.worker("one")
+    folder = project("sleep 6; exit 3", matrix=ONE)
+    child = begin(folder, "--cluster", used_cluster.address, "--offline")
+    wait_until(used_cluster.guests)
+    used_cluster.kill("one", number)
+    wait_until(lambda: not machines_below(used_cluster.folder / "one"))
+    used_cluster.worker("two")
+    _, errors = child.communicate()
+    assert child.returncode == 2, errors
+    assert exit_codes(folder) == [3]
+    assert workers(folder) == {"two"}
 
 
 def test_without_its_scheduler_a_run_ends_with_a_sentence_and_what_is_known(used_cluster, project, begin):

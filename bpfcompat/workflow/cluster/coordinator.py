@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,16 +119,24 @@ class Cluster:
             )
         warm = order.project.boot == "warm" and not order.options.cold and order.kernel.has_disks
         ready = self._ready(order) if warm else None
-        prefer: list[str] = []
+        after, among = None, list[str]()
         troubles: list[Trouble] = []
         for _ in range(_ROUNDS):
-            said = self._result(self._submit("job", worker.run, order, ready, order=order, workers=prefer))
+            future = self._submit("job", worker.run, order, ready, order=order, among=among, after=after)
+            after, said = None, self._result(future, among)
+            if said is None:
+                among = []
+                continue
+            if isinstance(said, Answer) and _was_ended(said):
+                troubles.append(Trouble(said.worker, said.host, "it was ended"))
+                among = []  # whoever is there, or comes within a minute
+                continue
             if isinstance(said, Answer) and not (_is_host_failure(said) and self._elsewhere(said.worker, troubles)):
                 self.moved["evidence"] += len(said.evidence)
                 return self._noted(said, troubles)
             if isinstance(said, Lacks):
                 said = self._send(order, said) or said
-            prefer = [said.worker] if isinstance(said, Lacks) else self._others(said, troubles)
+            after, among = (future, []) if isinstance(said, Lacks) else (None, self._others(said, troubles))
         why = troubles[-1].why if troubles else "it always lacks something"
         raise NoVerdict(
             Classification.HOST_FAILURE, f"no worker could run it: {why}", f"see the logs of {self.address}"
@@ -164,11 +172,11 @@ class Cluster:
                 (order.kernel, profile.arch, profile.memory, profile.cpus, profile.cmdline), _Machine()
             )
         with known.lock:
-            prefer: list[str] = []
+            after = None
             for _ in range(_ROUNDS):
                 if known.future is not None and known.future.status in {"finished", "pending"}:
                     return known.future
-                future = self._submit("boot", worker.ready, order, order=order, workers=prefer)
+                future = self._submit("boot", worker.ready, order, order=order, after=after)
                 said = self._result(future, keep=True)
                 if isinstance(said, Trouble):
                     return None  # its jobs meet the same, and tell it
@@ -177,17 +185,31 @@ class Cluster:
                 elif self._send(order, said):
                     return None
                 else:
-                    prefer = [said.worker]
+                    after = future
         return None
 
-    def _submit(self, what: str, task: Callable[..., Any], *arguments: Any, order: Order, workers: list[str]) -> Any:
+    def _submit(
+        self,
+        what: str,
+        task: Callable[..., Any],
+        *arguments: Any,
+        order: Order,
+        among: Sequence[str] = (),
+        after: Any = None,
+    ) -> Any:
+        """Hand a task to dask.
+
+        among: the workers to choose from, as long as one of them is there.
+        after: a task where whose result is it is best done, too. Not said by `workers`: dask does not give a task to a new
+            worker that was to be done on one that has died.
+        """
         from bpfcompat.workflow.cluster import worker
 
         needs = {"guests": 1, "guest MiB": order.job.profile.memory + _MIB_OF_QEMU}
         return self._started(lambda: self._client.submit(
-            worker.guarded, task, *arguments, key=f"bpfcompat-{what}-{order.run}-{next(self._names)}", pure=False,
-            resources={**needs, **dict.fromkeys(self._demands, 1)}, workers=workers or None,
-            allow_other_workers=bool(workers),
+            worker.guarded, task, *arguments, after=after, key=f"bpfcompat-{what}-{order.run}-{next(self._names)}", pure=False,
+            resources={**needs, **dict.fromkeys(self._demands, 1)}, workers=among or None,
+            allow_other_workers=bool(among),
         ))  # fmt: skip
 
     def _started(self, submit: Callable[[], Any]) -> Any:
@@ -200,8 +222,8 @@ class Cluster:
             self._futures.add(future)
         return future
 
-    def _result(self, future: Any, *, keep: bool = False) -> Any:
-        """Return what a task said; raises NoVerdict if it never will."""
+    def _result(self, future: Any, among: Sequence[str] = (), *, keep: bool = False) -> Any:
+        """Return what a task said, or None if those that it was to be done by are gone; raises NoVerdict if it never will."""
         from distributed import CancelledError, KilledWorker
 
         try:
@@ -210,6 +232,9 @@ class Cluster:
                     return future.result(timeout=_LOOK_SECONDS)
                 except TimeoutError:
                     self._refuse_to_wait_in_vain()
+                    if among and set(among).isdisjoint(self._workers()):
+                        self._client.cancel([future], force=True)
+                        return None
         except KilledWorker as error:
             raise NoVerdict(
                 Classification.HOST_FAILURE, f"every worker that ran it died; the last was {error.last_worker.address}.",
@@ -259,7 +284,7 @@ class Cluster:
                 worker.guarded, worker.take, run, parcel.name, index, piece, bool(piece.files), workers=[address], pure=False,
                 key=f"bpfcompat-parcel-{run}-{next(self._names)}",
             ))  # type: ignore[misc]  # fmt: skip
-            said = self._result(future)
+            said = self._result(future, [address])
             self.moved["parcels"] += sum(len(data) for _, _, data in piece.blocks)
             if isinstance(said, Trouble):
                 return said
@@ -286,8 +311,12 @@ class Cluster:
 
 def _is_host_failure(answer: Answer) -> bool:
     outcome = answer.record.outcome
-    of_the_host = (Classification.HOST_FAILURE, Classification.INTERRUPTED)
-    return outcome.kind is OutcomeKind.NO_VERDICT and outcome.classification in of_the_host
+    return outcome.kind is OutcomeKind.NO_VERDICT and outcome.classification is Classification.HOST_FAILURE
+
+
+def _was_ended(answer: Answer) -> bool:
+    """Tell whether a worker was asked to end while it ran a job, which then says that it was interrupted."""
+    return answer.record.outcome.classification is Classification.INTERRUPTED
 
 
 def _connected(settings: ClusterSettings) -> Any:

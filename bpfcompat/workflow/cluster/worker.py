@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from distributed import get_worker
+from distributed import Status, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from bpfcompat import architecture, kernels
@@ -45,6 +45,10 @@ class Keeper(WorkerPlugin):  # type: ignore[misc]  # dask has no types
         given = worker.state.total_resources
         offered = {"guests": host.processors(), "guest MiB": int(host.memory_available_mib() * 0.8)}
         await worker.set_resources(**{**offered, **dict.fromkeys(identity(), _ANY), **given})
+        if worker.status is Status.running:
+            # The scheduler looks again for tasks that had no worker when one begins to run, but not when one has more to offer.
+            worker.status = Status.paused
+            worker.status = Status.running
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """Kill a running job's guests: it was cancelled, or its coordinator is gone."""
@@ -62,8 +66,11 @@ def identity() -> tuple[str, ...]:
     return (same_version(), f"kit {found.identity[:16] if found else 'none'}")
 
 
-def guarded(task: Callable[..., _T], *arguments: Any) -> _T | Trouble:
-    """Do a task whose guests end when it is cancelled; what went wrong is returned, not raised."""
+def guarded(task: Callable[..., _T], *arguments: Any, after: Any = None) -> _T | Trouble:  # noqa: ARG001
+    """Do a task whose guests end when it is cancelled; what went wrong is returned, not raised.
+
+    after: nothing but what draws the task to a worker.
+    """
     worker = get_worker()
     try:
         with processes.group(str(worker.get_current_task())):
