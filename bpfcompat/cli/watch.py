@@ -59,6 +59,6 @@ def inputs(project: Project, file: Path) -> list[Path]:
         found += [path for path, _ in check.placed]
     for profile in project.matrix.profiles:
         kind, _, rest = profile.kernel.partition(":")
-        if kind in ("path", "deb", "rpm", "dir"):
+        if kind in ("path", "deb", "rpm", "pkg", "dir"):
             found.append(profile.root / rest)
     return [path.absolute() for path in dict.fromkeys(found) if path]

@@ -1,4 +1,4 @@
-"""Signatures of RPM packages: checked by the host's rpmkeys against a few chosen keys, in a key database of its own."""
+"""Signatures of packages, checked against a few chosen keys: RPM's by the host's rpmkeys, those beside a file by gpg."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ default_disposition = "never"
 """For rpm built with Sequoia, which refuses a key whose signature of itself is made with SHA-1. In such a signature nobody
 but the key's owner has chosen the text, so that collisions do not matter."""
 
+_ELSEWHERE = "fetch it from the vendor's own server; nothing of it was kept"
+
 
 @dataclass(frozen=True)
 class _Key:
@@ -42,8 +44,10 @@ class _Key:
         return f"the key {self.fingerprint[-16:]}, which expired on {day}"
 
 
-def check(packages: Sequence[Path], keys: Sequence[Path], folder: Path, *, sha1: bool = False) -> None:
-    """Raise NoVerdict unless every package is whole and signed by one of the keys that has not expired.
+def check(packages: Sequence[Path], keys: Sequence[Path], folder: Path, *, sha1: bool = False) -> list[str]:
+    """Raise NoVerdict unless every package is whole and signed by one of the keys that has not expired; return whose key signed each.
+
+    A key is told by the last eight digits of its fingerprint.
 
     keys: files of OpenPGP public keys.
     folder: to work in.
@@ -51,12 +55,50 @@ def check(packages: Sequence[Path], keys: Sequence[Path], folder: Path, *, sha1:
     """
     try:
         known = _imported(keys, folder, sha1)
-        for package in packages:
-            _check(package, known, folder, sha1)
+        return [_checked(package, known, folder, sha1) for package in packages]
     except NoVerdict:
         raise
     except BpfcompatError as error:
         raise _refused(" ".join(error.message.split()), error.hint) from error
+
+
+def check_detached(signed: Sequence[tuple[Path, Path]], keys: Sequence[Path], folder: Path) -> None:
+    """Raise NoVerdict unless every file has beside it the signature of one of the keys that has not expired.
+
+    signed: files, each with that of its signature.
+    keys, folder: as of `check`.
+    """
+    try:
+        known, usable = _listed(keys, folder)
+        names = [key.fingerprint for key in usable]
+        for file, signature in signed:
+            result = processes.run([*_gpg(folder / "gpg"), "--status-fd", "1", "--verify", str(signature), str(file)])
+            _judge(file, result.stdout.decode(errors="replace"), known, names)
+    except NoVerdict:
+        raise
+    except BpfcompatError as error:
+        raise _refused(" ".join(error.message.split()), error.hint) from error
+
+
+def _judge(file: Path, status: str, known: Sequence[_Key], usable: Sequence[str]) -> None:
+    """Raise NoVerdict unless gpg's status lines, which its doc/DETAILS describes, tell of a good signature by a usable key."""
+    good = re.search(r"^\[GNUPG:\] VALIDSIG (?:\S+ ){9}([0-9A-F]+)$", status, re.MULTILINE)
+    signer = re.search(r"^\[GNUPG:\] (ERRSIG|EXPKEYSIG|REVKEYSIG) ([0-9A-F]+)", status, re.MULTILINE)
+    if good and good[1] in usable and "[GNUPG:] GOODSIG" in status:
+        return
+    expired = next((key for key in known if good and good[1] == key.fingerprint and key.has_expired), None)
+    if "[GNUPG:] BADSIG" in status:
+        why = "is damaged or was changed: its signature is of something else"
+    elif expired:
+        why = f"is signed by {expired.said()}"
+    elif signer:
+        which = {"EXPKEYSIG": "has expired", "REVKEYSIG": "was revoked"}.get(
+            signer[1], f"is not one of {', '.join(key.fingerprint[-16:] for key in known)}"
+        )
+        why = f"is signed by the key {signer[2]}, which {which}"
+    else:
+        why = "has no signature beside it, but another file in its place"
+    raise _refused(f"the package {file.name} {why}.", _ELSEWHERE)
 
 
 def has_current_key(file: Path) -> bool:
@@ -90,8 +132,8 @@ def _keys(listed: bytes) -> list[_Key]:
     return [_Key(fingerprint, int(expires or 0)) for expires, fingerprint in found]
 
 
-def _imported(keys: Sequence[Path], folder: Path, sha1: bool) -> list[_Key]:
-    """Make the database of those keys that have not expired, and return all that the files hold."""
+def _listed(keys: Sequence[Path], folder: Path) -> tuple[list[_Key], list[_Key]]:
+    """Make a ring of the keys in some files, and return all of them and those that have not expired."""
     ring = folder / "gpg"
     ring.mkdir(mode=0o700)
     gpg = _gpg(ring)
@@ -106,6 +148,13 @@ def _imported(keys: Sequence[Path], folder: Path, sha1: bool) -> list[_Key]:
     if not usable:
         why = f"{names} holds only {found[0].said()}" if found else f"{names} holds no OpenPGP key"
         raise _refused(f"{why}.", "name a file of the keys that are in use now with `key:`")
+    return found, usable
+
+
+def _imported(keys: Sequence[Path], folder: Path, sha1: bool) -> list[_Key]:
+    """Make rpm's database of those keys that have not expired, and return all that the files hold."""
+    found, usable = _listed(keys, folder)
+    gpg, names = _gpg(folder / "gpg"), ", ".join(path.name for path in keys)
     for key in usable:
         armored = folder / f"{key.fingerprint}.asc"
         armored.write_bytes(processes.check([*gpg, "--armor", "--export", key.fingerprint], doing="reading a key"))
@@ -131,11 +180,12 @@ def _environment(folder: Path, sha1: bool) -> dict[str, str]:
     return {**plain, "RPM_SEQUOIA_CRYPTO_POLICY": str(policy)}
 
 
-def _check(package: Path, known: Sequence[_Key], folder: Path, sha1: bool) -> None:
+def _checked(package: Path, known: Sequence[_Key], folder: Path, sha1: bool) -> str:
     result = processes.run([*_rpmkeys(folder), "-Kv", str(package)], env=_environment(folder, sha1))
-    if result.returncode == 0:
-        return
     said = result.stdout.decode(errors="replace")
+    if result.returncode == 0:
+        good = re.search(r"Signature, key (?:ID|fingerprint:) ([0-9a-f]+): OK", said)
+        return good[1][-8:] if good else ""
     signer = re.search(r"Signature, key ID ([0-9a-f]+): NOKEY", said)
     bad = re.search(r"^\s*(.*(?:digest|Signature).*: BAD.*)$", said, re.MULTILINE)
     expired = next((key for key in known if signer and key.fingerprint.lower().endswith(signer[1])), None)
@@ -151,9 +201,7 @@ def _check(package: Path, known: Sequence[_Key], folder: Path, sha1: bool) -> No
         why = "is not signed"
     else:
         why = f"is not accepted: {' '.join((said or result.stderr.decode(errors='replace')).split())}"
-    raise _refused(
-        f"the package {package.name} {why}.", "fetch it from the vendor's own server; nothing of it was kept"
-    )
+    raise _refused(f"the package {package.name} {why}.", _ELSEWHERE)
 
 
 def _refused(message: str, hint: str = "") -> NoVerdict:

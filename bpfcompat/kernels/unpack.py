@@ -16,11 +16,13 @@ KERNEL = re.compile(r"boot/(?:vmlinuz|vmlinux|config)[^/]*|lib/modules/[^/]+/.+"
 HEADERS = re.compile(r"src/linux-[^/]+(?:/.+)?|lib/linux-kbuild-[^/]+/.+|lib/modules/[^/]+/(?:build|source)")
 KEYRINGS = re.compile(r"share/(?:keyrings|[^/]*keys)/.+")
 """What is wanted of an archive, by names as they are without a first usr/. Headers and keys have links."""
+_RPM_OR_PKG = (b"\xed\xab\xee\xdb", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"\x1f\x8b")
+"""How an RPM package begins, and one of Arch Linux, which is a tar archive that zstd, xz or gzip has compressed."""
 _BYTES_AT_MOST = 8 << 30
 
 
 def package(path: Path, folder: Path, wanted: re.Pattern[str] = KERNEL) -> None:
-    """Unpack what is wanted of a .deb or .rpm below `folder`; raises NoVerdict for what is neither or damaged."""
+    """Unpack what is wanted of a .deb, .rpm or .pkg.tar.* below `folder`; raises NoVerdict for what is neither or damaged."""
     folder.mkdir(exist_ok=True)
     with path.open("rb") as file:
         head = file.read(8)
@@ -31,11 +33,12 @@ def package(path: Path, folder: Path, wanted: re.Pattern[str] = KERNEL) -> None:
             if shutil.which("dpkg-deb")
             else [_program("bsdtar"), "-xOqf", str(path), "data.tar*"]
         )
-    elif head[:4] == b"\xed\xab\xee\xdb":
+    elif head.startswith(_RPM_OR_PKG):
         command = [_program("bsdtar"), "-cf", "-", f"@{path}"]  # libarchive reads an rpm as if it were a tar archive
     else:
         raise _unavailable(
-            f"{path} is neither a Debian nor an RPM package.", "name a linux-image or kernel-core package"
+            f"{path} is neither a Debian nor an RPM nor an Arch Linux package.",
+            "name a linux-image or kernel-core package",
         )
     archive = folder / ".package.tar"
     try:

@@ -18,7 +18,9 @@ from bpfcompat.project import document, schema
 from bpfcompat.project.document import Document, Location
 
 SHIPPED = Path(__file__).parents[1] / "matrices"
-_BESIDE = {"modules": ("path", "deb", "rpm"), "config": ("path",), "sha256": ("deb", "rpm"), "key": ("rpm",)}
+_BESIDE = {
+    "modules": ("path", "deb", "rpm", "pkg"), "config": ("path",), "sha256": ("deb", "rpm", "pkg"), "key": ("rpm", "pkg")
+}  # fmt: skip
 """What may stand beside which kinds of kernels."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 

@@ -19,7 +19,7 @@ from bpfcompat.workflow.machines import Machines
 
 _DISK_LOW = 2 << 30
 _OPTIONAL = (
-    ("skopeo", "oci: kernels"), ("bsdtar", "rpm: kernels and those of rpm-md vendors, like almalinux:9"),
+    ("skopeo", "oci: kernels"), ("bsdtar", "rpm: and pkg: kernels and those of rpm-md vendors, like almalinux:9"),
     ("dnf", "kernels of rpm-md vendors"), ("rpmkeys", "their signatures, and `key:`"),
 )  # fmt: skip
 """Programs that only some kernels need."""

@@ -36,6 +36,12 @@ class Keys:
             self.gpg("--armor", "--output", str(path), "--export", f"{name}@example.org")
         return path
 
+    def fingerprint(self, name):
+        """Return the fingerprint of a key."""
+        command = ["gpg", "--batch", "--with-colons", "--list-keys", f"{name}@example.org"]
+        listed = subprocess.run(command, env=self.env, check=True, capture_output=True, text=True).stdout
+        return next(line for line in listed.splitlines() if line.startswith("fpr:")).split(":")[9]
+
     def sign(self, name, *packages):
         """Sign packages with a key, which may have expired since."""
         wrapper = self.folder / "gpg"
@@ -47,6 +53,10 @@ class Keys:
     def detached(self, name, file):
         """Sign a file beside it, armored."""
         self.gpg("--armor", "--local-user", f"{name}@example.org", "--detach-sign", str(file), at="20260115T000000")
+
+    def beside(self, name, file):
+        """Sign a file beside it, as FILE.sig, not armored."""
+        self.gpg("--yes", "--local-user", f"{name}@example.org", "--detach-sign", str(file), at="20260115T000000")
 
     def clear(self, name, file, target):
         """Sign a text in itself."""
