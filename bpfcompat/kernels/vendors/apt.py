@@ -90,8 +90,11 @@ class Repository:
                 return mirrors.unmapped(url, base), url[len(mirrors.mapped(base)) :]
         return url, ""
 
-    def download(self, packages: dict[str, str], folder: Path) -> dict[str, Path]:
-        """Download packages, checked by the digests of the signed index, and return their files; raises BpfcompatError."""
+    def download(self, packages: dict[str, str], folder: Path) -> dict[str, tuple[Path, str]]:
+        """Download packages, checked by the digests of the signed index, and return their files; raises BpfcompatError.
+
+        No key has signed a package itself.
+        """
         aptget.download(self._options, packages, folder)
         files = list(folder.glob("*.deb"))
-        return {name: next(file for file in files if file.name.startswith(f"{name}_")) for name in packages}
+        return {name: (next(file for file in files if file.name.startswith(f"{name}_")), "") for name in packages}

@@ -36,9 +36,9 @@ def fetch(asked: Asked) -> Fetched:
         packages = found.packages(_version(asked.profile))
         located = found.located(packages)
         files = found.download(packages, downloads)
-        for file in files.values():
+        for file, _ in files.values():
             unpack.package(file, target)
-        known = [_package(row(asked.profile), name, packages[name], files[name], *located[name]) for name in packages]
+        known = [_package(row(asked.profile), name, packages[name], *files[name], *located[name]) for name in packages]
     except BpfcompatError as error:
         raise _unavailable(error) from error
     told = tree.find(target, asked.profile.kernel, _told(packages))
@@ -90,14 +90,14 @@ def _told(packages: dict[str, str]) -> str:
     return f"{name} {version}"
 
 
-def _package(found: Row, name: str, version: str, file: Path, url: str, path: str) -> Package:
+def _package(found: Row, name: str, version: str, file: Path, keyid: str, url: str, path: str) -> Package:
     """Return what a lock says of a package: also where it will be when the repository does not have it any more."""
     number, _, build = version.rpartition("-")
     minor = re.search(r"\.el(\d+)_(\d+)", version)
     known = {
         "path": path, "file": file.name, "release": found.release, "arch": ARCH, "version": number, "build": build,
         "time": datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ"),
-        **({"minor": f"{minor[1]}.{minor[2]}"} if minor else {}),
+        **({"keyid": keyid} if keyid else {}), **({"minor": f"{minor[1]}.{minor[2]}"} if minor else {}),
     }  # fmt: skip
     archive = [there for there in (filled(one, known) for one in found.archive) if there] if path else []
     return Package(name, version, url, digest.of_file(file), tuple(archive))

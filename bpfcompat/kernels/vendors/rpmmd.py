@@ -38,6 +38,7 @@ class Repository:
     def __init__(self, row: Row, keys: list[Path], cache: Path) -> None:
         """Nothing is asked yet; raises BpfcompatError without dnf, or without a key."""
         self._row, self._keys = row, keys
+        self._urls: dict[str, str] = {}
         if missing := [key for key in keys if not key.is_file()]:
             raise BpfcompatError(f"there is no key {missing[0]}.", "correct `key:`")
         urls = [mirrors.mapped(url.removeprefix("mirrorlist:")) for url in row.url]
@@ -86,7 +87,7 @@ class Repository:
         if found is None:
             raise self._missing(image, wanted)
         names = [name.removesuffix("?") for name in row.packages]
-        there = set(self._locations(dict.fromkeys(names, found)))
+        self._urls = there = self._locations(dict.fromkeys(names, found))
         lacking = [name for name in row.packages if name not in there and not name.endswith("?")]
         if lacking:
             raise BpfcompatError(
@@ -122,8 +123,8 @@ class Repository:
         return {name: by_file[file] for name, file in files.items() if file in by_file}
 
     def located(self, packages: dict[str, str]) -> dict[str, tuple[str, str]]:
-        """Return the vendor's own URL and the path below its repository, of each package."""
-        return {name: self._located(url) for name, url in self._locations(packages).items()}
+        """Return the vendor's own URL and the path below its repository, of each of what `packages` returned."""
+        return {name: self._located(self._urls[name]) for name in packages}
 
     def _located(self, url: str) -> tuple[str, str]:
         for base in self._row.url:
@@ -131,8 +132,8 @@ class Repository:
                 return mirrors.unmapped(url, base), url[len(mirrors.mapped(base)) :].lstrip("/")
         return url, ""
 
-    def download(self, packages: dict[str, str], folder: Path) -> dict[str, Path]:
-        """Download packages, check the signature of each, and return their files; raises BpfcompatError."""
+    def download(self, packages: dict[str, str], folder: Path) -> dict[str, tuple[Path, str]]:
+        """Download packages, check the signature of each, and return each one's file and key; raises BpfcompatError."""
         self._asked(
             "download", "--destdir", str(folder), *(f"{name}-{version}.{ARCH}" for name, version in packages.items()),
             doing=f"downloading packages of {self._row.name}",
@@ -140,5 +141,5 @@ class Repository:
         files = {name: folder / f"{name}-{version}.{ARCH}.rpm" for name, version in packages.items()}
         if missing := [name for name, file in files.items() if not file.is_file()]:
             raise BpfcompatError(f"dnf downloaded no {missing[0]} of {self._row.name}.", "run again")
-        signatures.check(list(files.values()), self._keys, folder, sha1=self._row.sha1)
-        return files
+        signers = signatures.check(list(files.values()), self._keys, folder, sha1=self._row.sha1)
+        return {name: (file, signer) for (name, file), signer in zip(files.items(), signers, strict=True)}
