@@ -1,6 +1,7 @@
 """Vendors' repositories of a small kernel, laid out and signed as theirs are, and served on this machine alone."""
 
 import gzip
+import hashlib
 import http.server
 import os
 import shutil
@@ -49,14 +50,31 @@ class Shop:
         self._server.server_close()
 
 
-def index(repository, keys, key):
-    """Make the index of a folder of RPM packages, signed if there is a key."""
-    # zstd, as Fedora has it, is beyond Debian 12's createrepo_c.
-    subprocess.run(["createrepo_c", "--quiet", "--xz", repository], check=True, capture_output=True)
+def index(repository, keys, key, compression="gz"):
+    """Make the index of a folder of RPM packages, signed if there is a key; compression: gz, or zst."""
+    command = ["createrepo_c", "--quiet", "--no-database", "--simple-md-filenames", repository]
+    subprocess.run(command, check=True, capture_output=True)
+    if compression == "zst":
+        _with_zstd(repository / "repodata")
     signature = repository / "repodata" / "repomd.xml.asc"
     signature.unlink(missing_ok=True)
     if key:
         keys.detached(key, repository / "repodata" / "repomd.xml")
+
+
+def _with_zstd(folder):
+    """Compress an index as Fedora does, which Debian 12's createrepo_c cannot."""
+    listed = folder / "repomd.xml"
+    text = listed.read_text()
+    for packed in folder.glob("*.xml.gz"):
+        content = gzip.decompress(packed.read_bytes())
+        made = subprocess.run(["zstd", "-q", "-c"], input=content, check=True, capture_output=True).stdout
+        before = hashlib.sha256(packed.read_bytes()).hexdigest(), packed.stat().st_size
+        text = text.replace(before[0], hashlib.sha256(made).hexdigest())
+        text = text.replace(f"<size>{before[1]}</size>", f"<size>{len(made)}</size>")
+        packed.unlink()
+        packed.with_suffix(".zst").write_bytes(made)
+    listed.write_text(text.replace(".xml.gz", ".xml.zst"))
 
 
 def compressed(folder, modules, suffix):
@@ -164,4 +182,4 @@ def rpm_md(folder, kernel, work, keys, kind, version="6.1.0-1", key="vendor", in
         keys.sign(key, *made)
     for package in made:
         package.rename(folder / package.name)
-    index(folder, keys, index_key)
+    index(folder, keys, index_key, "zst" if kind == "fedora" else "gz")
