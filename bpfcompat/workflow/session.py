@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Session"]
 
 _DEFAULTS = Options()
+_LAST_SECONDS = 2.0
+"""So long a session that is closed waits for its jobs to let go of what they hold."""
 
 
 class Elsewhere(Protocol):
@@ -96,6 +98,7 @@ class Session:
         self._scratch: Path | None = None
         self._open = ExitStack()
         self._lock = threading.Lock()
+        self._working, self._idle = 0, threading.Condition()
 
     def _shared(self) -> SharedVerdicts | None:
         if self.options.offline or not self.project.store:
@@ -192,7 +195,7 @@ class Session:
             key = jobs.key(begun.parts)
             if not self.options.force and self.project.trust_imported:
                 self._bring(key)  # before it is locked: what is brought takes the lock
-            with self.store.lock(key):
+            with self._alone(key):
                 record = self.cached(job) or self._run_locked(begun, staged)
         except NoVerdict as error:
             record = begun.record(self.machines, error.outcome())
@@ -206,6 +209,19 @@ class Session:
             record = begun.record(self.machines, outcome)
         self.known.keep(job, record)
         return record
+
+    @contextlib.contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """Hold a verdict's key; whoever closes the session waits until it is let go."""
+        with self._idle:
+            self._working += 1
+        try:
+            with self.store.lock(key):
+                yield
+        finally:
+            with self._idle:
+                self._working -= 1
+                self._idle.notify_all()
 
     def _run_locked(self, begun: Begun, staged: Payload) -> Record:
         record = self._run_elsewhere(begun, staged) if self.elsewhere else self._run_here(begun, staged)
@@ -295,6 +311,8 @@ class Session:
 
     def close(self) -> None:
         """Drop temporary files, unless they are to be kept, and leave the cluster."""
+        with self._idle:  # the guests of an interrupted run are dead, and their jobs about to end
+            self._idle.wait_for(lambda: not self._working, _LAST_SECONDS)
         if self.elsewhere:
             self.elsewhere.close()
         self._open.close()
