@@ -7,7 +7,8 @@ import pytest
 
 from bpfcompat import kernels
 from bpfcompat.errors import NoVerdict
-from bpfcompat.model import Check, Matrix, Profile, Project, Status
+from bpfcompat.model import Check, Matrix, Profile, Project
+from bpfcompat.outcome import Status
 from bpfcompat.system import digest
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
