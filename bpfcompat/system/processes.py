@@ -161,9 +161,13 @@ def check(argv: Sequence[str], *, doing: str, hint: str = "", **options: Any) ->
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, and see that no child outlives the block."""
+    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, and see that no child outlives the block.
+
+    A first signal that comes while the block ends counts as one that comes after it.
+    """
 
     raised = False
+    late: list[int] = []
 
     def interrupt(_number: int, _frame: object) -> None:
         nonlocal raised
@@ -186,7 +190,7 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, lambda number, _: late.append(number))
         signal.set_wakeup_fd(wakeup)
         writer.close()
         watcher.join()
@@ -195,6 +199,8 @@ def interruptible() -> Iterator[None]:
         _interrupted.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
+        if late and not raised:
+            signal.raise_signal(late[0])
 
 
 def _end_on_signal(reader: socket.socket, numbers: Sequence[int]) -> None:

@@ -109,7 +109,7 @@ VERIFIER = (
     ),
     (MAP_REFUSED, _MAP_REFUSED),
     (
-        r"failed to attach: (?:ERROR: strerror_r\()?-524\b|\(os error 524\)|create raw tracepoint: not supported",
+        r"failed to attach: (?:(?:ERROR: strerror_r\()?-524|-ENOTSUPP)\b|\(os error 524\)|create raw tracepoint: not supported",
         _TOO_MANY,
     ),
     (

@@ -41,7 +41,9 @@ def loaders(tmp_path_factory):
 
     def loader(language):
         if language == "c":
-            built(["gcc", "-O2", "-static", "-o", "loader", "loader.c", "-lbpf", "-lelf", "-lz"], folder / "c")
+            # The kit's own compiler, where ./dev says it: Debian 13's libelf cannot be linked statically.
+            compiler = os.environ.get("CC", "gcc").split()
+            built([*compiler, "-O2", "-static", "-o", "loader", "loader.c", "-lbpf", "-lelf", "-lz"], folder / "c")
             return folder / "c" / "loader"
         if language == "go":
             fetched(["go", "mod", "download"], folder / "go")

@@ -33,7 +33,9 @@ def test_rpm_takes_a_key_of_every_row_and_only_those_that_are_said_to_need_sha1_
         if row.kind != "rpm-md" or (row.key, row.sha1) in tried:
             continue
         tried.add((row.key, row.sha1))
-        assert _taken(files, tmp_path, row.sha1), name
+        in_use = any(signatures.has_current_key(file) for file in files)
+        # Sequoia takes no expired key, which is what there is where neither of Debian's suites has a newer one.
+        assert _taken(files, tmp_path, row.sha1) == (in_use or not strict), name
         if strict and row.sha1:
             assert not _taken(files, tmp_path, False), name
     assert len(tried) > 10

@@ -39,3 +39,15 @@ def test_a_child_dies_with_its_parent(tmp_path):
 def test_a_missing_program_is_a_sentence():
     with pytest.raises(BpfcompatError):
         processes.check(["/no/such/program"], doing="testing")
+
+
+def test_a_signal_while_the_block_ends_is_not_lost(monkeypatch):
+    monkeypatch.setattr(processes, "stop_all", lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt), processes.interruptible():
+        pass
+
+
+def test_a_second_signal_while_the_first_ends_the_block_changes_nothing(monkeypatch):
+    monkeypatch.setattr(processes, "stop_all", lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt), processes.interruptible():
+        signal.raise_signal(signal.SIGINT)

@@ -33,6 +33,7 @@ def hinted(stderr="", log="", verdict=FAIL):
         ("libbpf: prog 'k': failed to create kprobe 'nope+0x0' perf event: No such file or directory", "no function nope"),
         ("libbpf: map 'm': failed to create: Invalid argument(-22)", "refuses to make the map m"),
         ("libbpf: prog 'p': failed to attach: -EOPNOTSUPP", "cannot attach the program p"),
+        ("libbpf: prog 'p': failed to attach: -ENOTSUPP", "six before Linux 6.6"),
         ("libbpf: prog 'k': failed to create kprobe 'nope+0x0' perf event: -ENOENT", "no function nope"),
         ("libbpf: prog 'p': failed to attach: Operation not supported", "cannot attach the program p"),
         ("BPF program is too large. Processed 1000001 insn", "too complex"),
