@@ -18,7 +18,8 @@ class Watch:
     """A running `bpfcompat watch`, whose lines are read as they come."""
 
     def __init__(self, folder):
-        line = [sys.executable, "-m", "bpfcompat", "watch"]
+        # Whoever runs the tests in the background may ignore SIGINT, which children inherit.
+        line = ["env", "--default-signal=INT", sys.executable, "-m", "bpfcompat", "watch"]
         self.process = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def next(self, pattern):
