@@ -41,7 +41,15 @@ def test_a_missing_program_is_a_sentence():
         processes.check(["/no/such/program"], doing="testing")
 
 
-def test_a_signal_while_the_block_ends_is_not_lost(monkeypatch):
+@pytest.fixture
+def listening():
+    """As Python has it, also where the tests run in the background and SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_while_the_block_ends_is_not_lost(listening, monkeypatch):
     monkeypatch.setattr(processes, "stop_all", lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt), processes.interruptible():
         pass
