@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bench.measure import TOOL, Row, right, run
-from bench.scenes import MVP, changed_loader, machine_of, told_seconds, tool, write_project
+from bench.scenes import MVP, changed_loader, emulator_only, told_seconds, tool, write_project
 from bpfcompat.model import Profile
-from bpfcompat.vm import qemu
-from bpfcompat.vm.machine import Guest
-from bpfcompat.vm.qmp import Monitor
 
 _PROFILES = 1000
 _BYTES = 10_000_000
@@ -39,19 +35,10 @@ def ratios(folder: Path, repeat: int) -> list[Row]:
 
 def _floors(folder: Path) -> dict[str, Callable[[], float]]:
     """What no run can do without."""
-    machine = machine_of(folder, MVP[1])
-    disk, ram = folder / "disk", folder / "ram"
-    disk.touch()
-    with ram.open("wb") as file:
-        file.truncate(machine.memory << 20)
-
-    def emulator() -> float:
-        started = time.perf_counter()
-        with Guest(machine, disk, folder, qemu.Memory(ram, saving=False)) as guest:
-            assert isinstance(guest.monitor(10), Monitor)
-        return time.perf_counter() - started
-
-    return {"qemu": emulator, "python": lambda: right(run([sys.executable, "-c", "pass"], folder)).seconds}
+    return {
+        "qemu": emulator_only(folder),
+        "python": lambda: right(run([sys.executable, "-c", "pass"], folder)).seconds,
+    }
 
 
 def _runs(folder: Path) -> dict[str, Callable[[], float]]:

@@ -59,7 +59,7 @@ def batch(folder: Path, address: str, dice: random.Random, found: Counter[str], 
     checks = [case.check(folder) for case in {case.name: case for case in chosen}.values()]
     cases = list({case.name: case for case in chosen}.values())
     profiles = tuple(one for one in matrix.load("mvp", Path()).profiles if one.id in KERNELS)
-    session = Session(Project(tuple(checks), Matrix(profiles), folder / "work"), Options(cluster=address, offline=True))
+    session = Session(Project(tuple(checks), Matrix(profiles), folder / "kept"), Options(cluster=address, offline=True))
     try:
         run = engine.run(session)
     finally:
@@ -71,7 +71,15 @@ def batch(folder: Path, address: str, dice: random.Random, found: Counter[str], 
             found["told as killed"] += 1
             continue
         wrong += by_name[target.job.check.name].problems(target.record)
-    found["files left"] += sum(1 for place in ("tmp", "locks") for _ in (folder / "work" / place).glob("*"))
+    found["files left"] += sum(1 for place in ("tmp", "locks") for _ in (folder / "kept" / place).glob("*"))
+
+
+def guests_left(cluster: Cluster) -> int:
+    """Return how many machines are there two minutes after the last batch; none as soon as there is none."""
+    deadline = time.monotonic() + 120
+    while cluster.guests() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return len(cluster.guests())
 
 
 def main() -> int:
@@ -86,7 +94,7 @@ def main() -> int:
         cluster, batches = Cluster(Path(name) / "machines"), 0
 
         def came() -> int:
-            return sum(1 for _ in Path(name).glob("batches/*/work/verdicts/*/*.json"))
+            return sum(1 for _ in Path(name).glob("batches/*/kept/verdicts/*/*.json"))
 
         killer = threading.Thread(
             target=kill_at_random, args=(cluster, random.Random(options.seed), over, left, found, came), daemon=True
@@ -102,17 +110,11 @@ def main() -> int:
                     folder = Path(name) / "batches" / str(batches)
                     folder.mkdir(parents=True)
                     batch(folder, cluster.address, dice, found, wrong)
-                    print(
-                        f"{time.monotonic() - started:5.0f} s  {dict(found)}  wrong {len(wrong)}",
-                        file=sys.stderr,
-                        flush=True,
-                    )
+                    told = f"{time.monotonic() - started:5.0f} s  {dict(found)}  wrong {len(wrong)}"
+                    print(told, file=sys.stderr, flush=True)
             finally:
                 over.set()
-            deadline = time.monotonic() + 120
-            while cluster.guests() and time.monotonic() < deadline:
-                time.sleep(0.1)
-            found["machines left"] = len(cluster.guests())
+            found["machines left"] = guests_left(cluster)
         finally:
             over.set()
             left.set()

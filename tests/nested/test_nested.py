@@ -123,14 +123,14 @@ def nested(folder, boot, root, loader):
     packed_cache(folder / "cache.tar")
     (folder / "bpfcompat.yaml").write_text(PROJECT % ("kvm", boot))
     command = """
-    export PATH=/opt/v/bin:$PATH PYTHONPATH=/opt/bpfcompat BPFCOMPAT_CACHE=/root/cache PYTHONDONTWRITEBYTECODE=1
+    export PATH=/opt/v/bin:$PATH PYTHONPATH=/opt/bpfcompat BPFCOMPAT_CACHE=/opt/cache PYTHONDONTWRITEBYTECODE=1
     test -e /dev/kvm || { echo no /dev/kvm; exit 9; }
     cp /bpfcompat-loader loader
-    mkdir /root/cache
-    tar -xSf cache.tar -C /root/cache
+    mkdir /opt/cache
+    tar -xSf cache.tar -C /opt/cache
     python3 -m bpfcompat run --offline --jobs 1 --boot-timeout 300s --timeout 900s --out report.json
     code=$?
-    cp /root/cache/*.json . ; exit $code"""
+    cp /opt/cache/*.json . ; exit $code"""
     check = Check(
         command, root=folder, files=(folder / "bpfcompat.yaml", folder / "cache.tar"),
         placed=(*((CLONE / name, f"/opt/bpfcompat/{name}") for name in TOOL), (loader, "/bpfcompat-loader")),
