@@ -33,12 +33,12 @@ class Document:
     sha256: str
     """Of the file."""
     _content: bytes = field(repr=False, default=b"")
+    _read: Parsed | None = field(repr=False, default=None)
+    """None if its value was kept from an earlier run."""
 
     @cached_property
     def _parsed(self) -> Parsed:
-        from bpfcompat.project import yamltext  # with it comes yaml, which nobody needs for a file that was read before
-
-        return yamltext.parse(self.path, self._content)
+        return self._read or _parse(self.path, self._content)
 
     def text(self, location: Location) -> str:
         """Return a plain value as it is written, so that 1.10 stays 1.10."""
@@ -70,11 +70,16 @@ def read(path: Path) -> Document:
     with contextlib.suppress(OSError, ValueError):  # not read before, or torn
         (value,) = json.loads(kept.read_bytes())
         return Document(path, value, sha256, content)
-    document = Document(path, None, sha256, content)
-    document = Document(path, document._parsed.value, sha256, content)
+    found = _parse(path, content)
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-        _keep(document.value, kept)
-    return document
+        _keep(found.value, kept)
+    return Document(path, found.value, sha256, content, found)
+
+
+def _parse(path: Path, content: bytes) -> Parsed:
+    from bpfcompat.project import yamltext  # with it comes yaml, which nobody needs for a file that was read before
+
+    return yamltext.parse(path, content)
 
 
 def _keep(value: Any, path: Path) -> None:
