@@ -15,6 +15,8 @@ from bpfcompat.system import host
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
 
+from .packages import Keys
+
 KERNELS = ("debian-11-5.10", "debian-12-6.1", "debian-13-backports")
 """The oldest, the most common and the newest 7.x."""
 ARM64 = ("debian-11-5.10-arm64", "debian-13-backports-arm64")
@@ -77,6 +79,14 @@ def objects(tmp_path_factory):
     for path in (EXAMPLE / "build").glob("*.bpf.o"):
         (folder / path.name).write_bytes(path.read_bytes())
     return folder
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """Throw-away OpenPGP keys."""
+    made = Keys(tmp_path_factory.mktemp("keys"))
+    yield made
+    made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -13,17 +13,10 @@ from bpfcompat.system import digest
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
 
-from .packages import Keys, tree_of
+from .packages import tree_of
 from .repositories import Shop, compressed
 
 NAME = "linux-6.1.arch1-1-x86_64.pkg.tar.zst"
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    made = Keys(tmp_path_factory.mktemp("keys"))
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

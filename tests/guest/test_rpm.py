@@ -11,16 +11,9 @@ from bpfcompat.kernels import needs
 from bpfcompat.model import Profile
 from bpfcompat.system import digest
 
-from .packages import Keys, rpm, tree_of
+from .packages import rpm, tree_of
 
 RELEASE = "6.12.0-1.el10.x86_64"
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    made = Keys(tmp_path_factory.mktemp("keys"))
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

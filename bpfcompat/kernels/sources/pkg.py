@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat.kernels import download, signatures
@@ -20,7 +21,7 @@ def fetch(asked: Asked) -> Fetched:
         signatures.check_detached(list(zip(packages, beside, strict=True)), keys, asked.folder)
     found = deb.unpacked(asked, packages)
     local = [path for name, path in zip(names, beside, strict=False) if not download.is_url(name)]
-    return Fetched(found.image, found.version, found.modules, found.config, (*found.watched, *keys, *local))
+    return replace(found, watched=(*found.watched, *keys, *local))
 
 
 def _signature(asked: Asked, name: str, index: int) -> Path:
