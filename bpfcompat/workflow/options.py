@@ -22,6 +22,6 @@ class Options:
     cluster: str | None = None
     """Address of dask's scheduler; empty means this machine, None what $BPFCOMPAT_CLUSTER or the project says."""
     boot_seconds: float | None = None
-    """For the boot; None means 30 in software emulation and 10 with KVM."""
+    """For the boot; None means 30, and more on a slow machine."""
     total_seconds: float | None = None
     """For one boot and one command together; None means 180, or more where their own limits add up to more."""
