@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
-from bpfcompat.model import Profile
+from bpfcompat.model import Kernel, Profile
 from bpfcompat.outcome import Classification
 from bpfcompat.vm import Machine
 from bpfcompat.workflow import limits
@@ -21,6 +21,20 @@ def make_ready(machines: Machines, cache: Path, profile: Profile, *, warm: bool)
     """
     pace = limits.Pace(cache)
     images = BootImages(machines, cache, pace, warm=warm)
+    kernel = build(machines, profile)
+    machine = machines.machine(profile)
+    if machine is None:
+        raise NoVerdict(Classification.HOST_FAILURE, "the guest could not be built.")
+    seconds = limits.boot(pace, machine.accelerator, kernel, None)
+    if warm and not images.is_ready(profile):
+        machines.notice(f"booting {kernel.version} once, to be restored from now on")
+        images.save(profile, seconds)
+    machines.kernels.use(profile)
+    return machine, images, seconds
+
+
+def build(machines: Machines, profile: Profile) -> Kernel:
+    """Bring about all that a profile's machine boots from, and what runs it; return its kernel. Raises as `make_ready` does."""
     userland = machines.userland(profile.arch)
     if userland.kit is None:
         userland.build_kit(machines.notice)
@@ -37,12 +51,4 @@ def make_ready(machines: Machines, cache: Path, profile: Profile, *, warm: bool)
     if (archive := userland.initramfs(kernel)) and not archive.exists():
         userland.pack_initramfs(kernel)
     machines.probe_accelerator()
-    machine = machines.machine(profile)
-    if machine is None:
-        raise NoVerdict(Classification.HOST_FAILURE, "the guest could not be built.")
-    seconds = limits.boot(pace, machine.accelerator, kernel, None)
-    if warm and not images.is_ready(profile):
-        machines.notice(f"booting {kernel.version} once, to be restored from now on")
-        images.save(profile, seconds)
-    machines.kernels.use(profile)
-    return machine, images, seconds
+    return kernel

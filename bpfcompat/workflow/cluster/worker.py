@@ -22,6 +22,7 @@ from bpfcompat.guest import kit
 from bpfcompat.kernels import lock, store
 from bpfcompat.model import Kernel
 from bpfcompat.system import atomic, host, processes
+from bpfcompat.workflow import readiness
 from bpfcompat.workflow.cluster import parcels
 from bpfcompat.workflow.cluster.order import Answer, Lacks, Order, Ready, Trouble, same_version
 from bpfcompat.workflow.session import Session
@@ -200,15 +201,8 @@ def _session(order: Order, told: list[str]) -> Iterator[Session]:
 
 
 def _build(session: Session, order: Order) -> None:
-    """Bring about what the machine is made of; each part is made once for all jobs. Raises BpfcompatError, OSError."""
+    """Bring about what the machine is made of; each part is made once for all jobs. Raises BpfcompatError, NoVerdict, OSError."""
     profile = order.job.profile
-    userland = session.machines.userland(profile.arch)
-    userland.build_kit(session.machines.notice)
-    kernel = session.machines.kernels.get(profile)
-    if userland.tools_disk and not userland.tools_disk.exists():
-        userland.pack_tools()
-    if kernel and (archive := userland.initramfs(kernel)) and not archive.exists():
-        userland.pack_initramfs(kernel)
-    session.machines.probe_accelerator()
+    readiness.build(session.machines, profile)
     if session.warm and not session.boot_images.is_ready(profile):
         session.boot_images.save(profile, session.boot_seconds(profile))
