@@ -59,7 +59,7 @@ class Cluster:
         self._futures: set[Any] = set()
         self._lock = threading.Lock()
         self._lost = ""
-        self._seen = (0.0, 1)
+        self._seen = 0.0
         self.moved: Counter[str] = Counter()
         """Bytes: `evidence` of all jobs, and `parcels`."""
         self._client = _connected(settings)
@@ -253,11 +253,10 @@ class Cluster:
     def _refuse_to_wait_in_vain(self) -> None:
         """Raise NoVerdict once there has been no worker for a minute."""
         with self._lock:
-            at, _ = self._seen
             now = time.monotonic()
             if self._workers():
-                self._seen = (now, 1)
-            elif at and now - at > _WORKERS_SECONDS:
+                self._seen = now
+            elif self._seen and now - self._seen > _WORKERS_SECONDS:
                 raise NoVerdict(
                     Classification.HOST_FAILURE, f"the scheduler at {self.address} has no workers any more."
                 )
