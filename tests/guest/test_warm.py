@@ -19,7 +19,7 @@ from bpfcompat.workflow.session import Options
 from .conftest import KERNELS, machines_of
 
 # The sizes of rootfs and devtmpfs are half of the memory the kernel found free, in which two cold boots of arm64's 5.10 differ by
-# two pages now and then (2 of 45): where KASLR puts the kernel decides how many page tables it takes.
+# two pages now and then (4 of 101): where KASLR puts the kernel decides how many page tables it takes.
 COMMANDS = [
     "exit 0",
     "kill -SEGV $$",
