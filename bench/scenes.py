@@ -15,7 +15,7 @@ from bpfcompat.model import Check, Matrix, Profile, Project
 from bpfcompat.project import matrix
 from bpfcompat.system import host
 from bpfcompat.vm import bootimage, qemu
-from bpfcompat.vm.machine import Guest
+from bpfcompat.vm import machine as guests
 from bpfcompat.vm.machine import boot as boot_guest
 from bpfcompat.vm.qmp import Monitor
 from bpfcompat.workflow.machines import Machines
@@ -66,9 +66,7 @@ def emulator_only(folder: Path) -> Callable[[], float]:
 
     def start() -> float:
         started = time.perf_counter()
-        with Guest(
-            machine, disk, folder, qemu.Memory(ram, saving=False)
-        ) as guest:  # waits for a state, so nothing runs
+        with guests.start(machine, disk, folder, qemu.Memory(ram, saving=False)) as guest:  # it waits for a state
             assert isinstance(guest.monitor(10), Monitor)
         return time.perf_counter() - started
 

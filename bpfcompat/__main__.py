@@ -1,7 +1,5 @@
 """`python -m bpfcompat`."""
 
-import sys
+from bpfcompat.cli import entry
 
-from bpfcompat.cli import main
-
-sys.exit(main())
+entry()

@@ -6,7 +6,7 @@ What QEMU makes of one stands in vm/arch.py; between them these two tables hold 
 from __future__ import annotations
 
 import functools
-import platform
+import os
 import re
 from dataclasses import dataclass
 
@@ -68,7 +68,7 @@ ALL = {one.name: one for one in (AMD64, ARM64)}
 @functools.cache
 def host() -> Architecture:
     """Return this machine's; that of x86-64 PCs where nobody has told us of it."""
-    return next((one for one in ALL.values() if one.uname == platform.machine()), AMD64)
+    return next((one for one in ALL.values() if one.uname == os.uname().machine), AMD64)
 
 
 def of(name: str) -> Architecture:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bpfcompat.validation import Validation
+if TYPE_CHECKING:
+    from bpfcompat.validation import Validation
 
 VERSION = "0.1.0"
 """Of this tool; a constant, since to ask pip's records for it takes longer than to read a stored verdict."""

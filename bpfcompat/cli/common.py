@@ -9,11 +9,15 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.model import Project
-from bpfcompat.project import matrix, shard
+from bpfcompat.project import matrix
 from bpfcompat.system import destination
+
+if TYPE_CHECKING:
+    from bpfcompat.workflow import Standby
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -89,8 +93,16 @@ def duration(text: str, flag: str) -> float:
     return value
 
 
-def execute(project: Project, options: argparse.Namespace, source: dict[str, str] | None = None) -> int:
-    """Run a project by the flags, write and print the reports, and return the exit code."""
+def execute(
+    project: Project,
+    options: argparse.Namespace,
+    source: dict[str, str] | None = None,
+    standby: Standby | None = None,
+) -> int:
+    """Run a project by the flags, write and print the reports, and return the exit code.
+
+    standby: where machines may wait that are restored already; those of the next run are left there.
+    """
     from bpfcompat.report import Progress, gate, output
     from bpfcompat.system import processes
     from bpfcompat.workflow import Options, Session, engine
@@ -100,7 +112,7 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
         writable(options.junit, "--junit"), writable(options.html, "--html"), source or {},
     )  # fmt: skip
     how = Options(
-        jobs=_jobs(options.jobs),
+        jobs=jobs(options.jobs),
         force=options.force,
         failed=options.failed,
         offline=options.offline,
@@ -111,7 +123,7 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
         total_seconds=duration(options.timeout, "--timeout") if options.timeout else None,
     )
     progress = Progress(sys.stderr)
-    session = Session(_adjusted(project, options), how, notice=progress.notice)
+    session = Session(_adjusted(project, options), how, notice=progress.notice, standby=standby)
     with processes.interruptible():
         try:
             run = engine.run(session, progress)
@@ -122,6 +134,8 @@ def execute(project: Project, options: argparse.Namespace, source: dict[str, str
         finally:
             session.close()
     output.write(run, wanted)
+    if standby:
+        session.expect_machines(session.jobs_by_urgency)
     return gate.summarize(run).exit_code
 
 
@@ -145,13 +159,15 @@ def _adjusted(project: Project, options: argparse.Namespace) -> Project:
         )
     project = replace(project, matrix=matrix.select(project.matrix, options.profile))
     if options.shard:
+        from bpfcompat.project import shard
         from bpfcompat.records import history
 
         return shard.take(project, options.shard, history.seconds(project.workdir))
     return project
 
 
-def _jobs(text: str) -> int | None:
+def jobs(text: str) -> int | None:
+    """Return --jobs as a number, None for auto; raises BpfcompatError."""
     if text == "auto":
         return None
     if not text.isdigit() or not 1 <= int(text) <= 1024:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from bpfcompat.cli import common
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Project
 from bpfcompat.project import load_project, project_file
+
+if TYPE_CHECKING:
+    from bpfcompat.workflow import Standby
 
 _QUIET_SECONDS = 0.1
 """A linker writes a program in many steps; it is whole when nothing has changed for so long."""
@@ -25,12 +30,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> NoReturn:
     """Run a project again and again, until it is interrupted."""
-    from bpfcompat.system import changes
+    from bpfcompat.workflow import Standby
 
     file = project_file(options.project)
-    load_project(file)  # a mistake that is there from the start ends us, as it ends `run`
+    project = load_project(file)  # a mistake that is there from the start ends us, as it ends `run`
+    with contextlib.closing(Standby.of(project, common.jobs(options.jobs))) as standby:
+        _run_whenever(file, options, standby)
+
+
+def _run_whenever(file: Path, options: argparse.Namespace, standby: Standby) -> NoReturn:
+    """Run a project whenever one of its inputs changes; the machines of the next run wait meanwhile."""
+    from bpfcompat.system import changes
+
     watched = [file.absolute()]
     while True:
         with changes.Changes() as seen:
@@ -41,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
                 seen.watch(watched)
                 if sys.stdout.isatty():
                     sys.stdout.write(_CLEAR)
-                common.execute(project, options)
+                common.execute(project, options, standby=standby)
             except BpfcompatError as error:  # a file that is being built, or a project file half written
                 sys.stderr.write(f"bpfcompat: {error}\n")
             sys.stdout.flush()

@@ -9,7 +9,7 @@ LIMIT_MIB_AT_MOST = OUTBOX_MIB - 64
 """The outbox holds the streams, and a header for each file, too."""
 
 
-def pattern(text: str, where: str) -> str:
+def pattern(text: str, where: object) -> str:
     """Return a pattern as the guest takes it; raises BpfcompatError for one that names nothing below the working directory.
 
     where: what the user wrote it in, for the message.
@@ -23,7 +23,7 @@ def pattern(text: str, where: str) -> str:
     return "/".join(parts)
 
 
-def limit(mib: int, where: str) -> int:
+def limit(mib: int, where: object) -> int:
     """Return how much may come out, in MiB; raises BpfcompatError for what the outbox has no room for."""
     if not 1 <= mib <= LIMIT_MIB_AT_MOST:
         raise BpfcompatError(

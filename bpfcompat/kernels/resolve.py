@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +31,8 @@ def refuse_foreign(name: str, own: str = "") -> None:
         return
     if kind in sources.names() and (rest or kind == "host"):
         return
+    import difflib  # for mistakes only
+
     known = [*sources.names(), *rows.table()]
     close = [other for other in difflib.get_close_matches(kind, known, n=1) if rest and other != kind]
     kinds = ", ".join(other if other == "host" else f"{other}:..." for other in sources.names())

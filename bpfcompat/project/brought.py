@@ -13,7 +13,7 @@ _NO_PLACE = ("proc", "sys", "dev", "bpfcompat")
 _SET_BY_US = ("BPFCOMPAT_BIN", "BPFCOMPAT_ARTIFACT", "BPFCOMPAT_REMOTE_ROOT")
 
 
-def place(path: str, where: str) -> str:
+def place(path: str, where: object) -> str:
     """Return an absolute path of the guest; raises BpfcompatError for a place where nothing can be copied to.
 
     where: the line or the flag that names it.
@@ -27,7 +27,7 @@ def place(path: str, where: str) -> str:
     return os.path.normpath(path)
 
 
-def variable(name: str, where: str) -> str:
+def variable(name: str, where: object) -> str:
     """Return the name of an environment variable; raises BpfcompatError for one that bpfcompat sets, or that is none."""
     if name in _SET_BY_US:
         raise BpfcompatError(f"{where}: {name} is set by bpfcompat itself.", "give it another name")

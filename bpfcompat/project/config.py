@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, did_you_mean
 from bpfcompat.guest import collect
 from bpfcompat.model import COLLECT_LIMIT_MIB, Check, ClusterSettings, Expectation, Matrix, Project, Ready
-from bpfcompat.project import brought, document, manifest, matrix, schema
-from bpfcompat.project.document import Document, Location
-from bpfcompat.validation import Validation
+from bpfcompat.project import brought, document, matrix, schema
+from bpfcompat.project.document import Document, Location, Where
+
+if TYPE_CHECKING:
+    from bpfcompat.validation import Validation
 
 FILE_NAME = "bpfcompat.yaml"
 WORKDIR_NAME = ".bpfcompat"
@@ -166,17 +168,21 @@ def refuse_unknown_profiles(checks: Iterable[Check], kernels: Matrix) -> None:
 
 def _validation(
     read: Document, row: dict[str, Any], location: Location, root: Path
-) -> tuple[Validation | None, tuple[str, ...]]:
-    """Return how a check's artifact is tried, if there is no command that does it, and the profiles that its manifest requires."""
+) -> tuple[str, Validation | None, tuple[str, ...]]:
+    """Return a check's command, how its artifact is tried where there is none, and the profiles that its manifest requires."""
     if "command" not in row:
-        return manifest.load(root / row["manifest"] if "manifest" in row else None, row.get("validation_mode"))
+        from bpfcompat.project import manifest  # with it comes what only objects without a loader need
+
+        path = root / row["manifest"] if "manifest" in row else None
+        validation, required = manifest.load(path, row.get("validation_mode"))
+        return manifest.command(validation), validation, required
     for key in ("manifest", "validation_mode"):
         if key in row:
             raise BpfcompatError(
                 f"{read.where((*location, key))}: `{key}` is for an artifact without a command.",
                 "remove it, or `command:`",
             )
-    return None, ()
+    return row["command"], None, ()
 
 
 def _built(row: dict[str, Any], key: str, root: Path) -> tuple[Path | None, tuple[tuple[str, str, Path], ...]]:
@@ -205,8 +211,7 @@ def _refuse_lacking(read: Document, checks: Iterable[Check], kernels: Matrix) ->
 
 
 def _check(read: Document, row: dict[str, Any], location: Location, root: Path) -> Check:
-    validation, required = _validation(read, row, location, root)
-    command = manifest.command(validation) if validation else row["command"]
+    command, validation, required = _validation(read, row, location, root)
     refuse_long_command(command, read.where((*location, "command" if "command" in row else "artifact")))
     if validation:
         for key in _OF_A_COMMAND:
@@ -344,7 +349,7 @@ def _place(read: Document, location: Location, *key: str) -> Location:
     return (*location, *key)
 
 
-def _where(read: Document, location: Location, *key: str) -> str:
+def _where(read: Document, location: Location, *key: str) -> Where:
     return read.where(_place(read, location, *key))
 
 
@@ -355,7 +360,7 @@ def _placed(read: Document, location: Location, files: dict[str, str], root: Pat
     )
 
 
-def refuse_long_command(command: str, where: str) -> None:
+def refuse_long_command(command: str, where: object) -> None:
     """Raise BpfcompatError for a command that no kernel would accept as one operand, or that has a NUL in it."""
     size = len(command.encode(errors="surrogateescape"))
     if size > COMMAND_BYTES_AT_MOST:

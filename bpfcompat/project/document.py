@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import atomic, digest, host
@@ -47,9 +47,23 @@ class Document:
             value = value[step]
         return value if isinstance(value, str) else self._parsed.text(location)
 
-    def where(self, location: Location) -> str:
-        """Return "FILE:LINE" of the value at `location`, or of the innermost part of it that exists."""
-        return f"{self.path}:{self._parsed.line(location)}"
+    def where(self, location: Location) -> Where:
+        """Return what says "FILE:LINE" of the value at `location`, or of the innermost part of it that exists."""
+        return Where(self, location)
+
+    def line(self, location: Location) -> int:
+        """Return the line of the value at `location`, or of the innermost part of it that exists."""
+        return self._parsed.line(location)
+
+
+class Where(NamedTuple):
+    """A place in a document; its line is looked up when somebody reads it, since only a mistake needs it."""
+
+    document: Document
+    location: Location
+
+    def __str__(self) -> str:
+        return f"{self.document.path}:{self.document.line(self.location)}"
 
 
 def read(path: Path) -> Document:

@@ -112,7 +112,7 @@ def _profile(row: dict[str, Any], root: Path, read: Document, here: Location, ve
     )  # fmt: skip
 
 
-def _refuse_unknown_architecture(kernel: str, vendor: str, guest: Architecture, where: str) -> None:
+def _refuse_unknown_architecture(kernel: str, vendor: str, guest: Architecture, where: object) -> None:
     try:
         kernels.refuse_unknown_architecture(kernel, vendor, guest)
     except BpfcompatError as error:
@@ -209,7 +209,7 @@ def catalogue() -> Matrix:
     )
 
 
-def _from_catalogue(wanted: str, where: str) -> dict[str, Any]:
+def _from_catalogue(wanted: str, where: object) -> dict[str, Any]:
     catalogue = _rows()
     if wanted in catalogue:
         return {"kernel": catalogue[wanted]["kernel"]}

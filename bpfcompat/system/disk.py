@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError
@@ -25,6 +27,23 @@ def make(tree: Path, image: Path, mib: int) -> None:
         doing=f"making the disk {image.name}",
         hint=f"its files must fit into {mib} MiB",
     )  # fmt: skip
+
+
+def copy(image: Path, target: Path) -> None:
+    """Copy what an image holds into a file of the same size that is all holes; raises OSError."""
+    with image.open("rb") as source, target.open("r+b") as file:
+        end, at = source.seek(0, os.SEEK_END), 0
+        while at < end:
+            try:
+                at = source.seek(at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # nothing but holes from here on
+                    return
+                raise
+            stop = source.seek(at, os.SEEK_HOLE)
+            file.seek(at)
+            while at < stop:
+                at += os.sendfile(file.fileno(), source.fileno(), at, stop - at)
 
 
 def unpack(image: Path, tree: Path) -> None:

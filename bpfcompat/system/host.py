@@ -162,5 +162,13 @@ def jobs(guest_mib: int) -> int:
 
     guest_mib: MiB of the largest guest.
     """
+    return max(1, min(processors(), guests_in_memory(guest_mib)))
+
+
+def guests_in_memory(guest_mib: int) -> int:
+    """Return how many guests the memory has room for that is there now.
+
+    guest_mib: MiB of the largest guest.
+    """
     # QEMU itself takes about 60 MiB beside the guest's memory (7.2, q35).
-    return max(1, min(processors(), int(memory_available_mib() * 0.8) // (guest_mib + 64)))
+    return int(memory_available_mib() * 0.8) // (guest_mib + 64)

@@ -7,11 +7,14 @@ import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bpfcompat.model import Expectation, Ready
 from bpfcompat.outcome import Classification, Counted, Outcome, OutcomeKind, Status, Verdict
-from bpfcompat.validation import Validation
-from bpfcompat.verdict import findings, readiness, taint
+from bpfcompat.verdict import readiness, taint
+
+if TYPE_CHECKING:
+    from bpfcompat.validation import Validation
 
 _AFTER_BEGIN = {
     OutcomeKind.PANIC: Classification.KERNEL_PANIC,
@@ -40,6 +43,8 @@ def decide(
             reason = f"{reason.rstrip('.')}: it is the validator, which loads and attaches the object."
         return Verdict(Status.FAIL, classification, reason, failed_stage="command", timed_out=timed_out)
     if validation and outcome.findings is not None:
+        from bpfcompat.verdict import findings  # with it comes what only objects without a loader need
+
         found = findings.verdict(outcome.findings, validation)
         return replace(found, reason=found.reason + _killed(outcome)) if found.failed_stage == "functional" else found
     if validation:

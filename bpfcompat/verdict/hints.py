@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from bpfcompat import architecture
 from bpfcompat.model import Features
 from bpfcompat.outcome import Record, Status
-from bpfcompat.verdict import asked, bpf, findings, loaders
+from bpfcompat.verdict import asked, bpf, loaders
 from bpfcompat.verdict.loaders import functions_not_found
 
 __all__ = ["functions_not_found", "needs_features", "of"]
@@ -40,6 +40,8 @@ def of(record: Record, features: Features | None = None) -> tuple[str, ...]:
     stderr = record.outcome.stderr.tail
     if record.outcome.findings is not None:
         # The validator looked at the kernel itself, and what it found stands in the reason: no words are guessed at.
+        from bpfcompat.verdict import findings
+
         return tuple(dict.fromkeys(findings.hints(record.outcome.findings)))
     found = [*_helpers(stderr), *asked.hints(record.outcome.asked, stderr, features)]
     named = bool(found)

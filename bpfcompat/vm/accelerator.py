@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -161,7 +160,7 @@ def _boot(machine: qemu.Machine, silence: float, seconds: float) -> tuple[float 
     silence: seconds without a byte on its console that end it.
     seconds: for all of it.
     """
-    from bpfcompat.vm.machine import Guest  # with it comes pexpect, which most runs need not load for this
+    from bpfcompat.vm.machine import start  # with it comes pexpect, which most runs need not load for this
 
     with tempfile.TemporaryDirectory(prefix="bpfcompat-probe.") as name:
         disk = Path(name) / "disk"
@@ -169,7 +168,7 @@ def _boot(machine: qemu.Machine, silence: float, seconds: float) -> tuple[float 
             file.truncate(1 << 20)
         started = time.monotonic()
         try:
-            with Guest(machine, disk, Path(name)) as guest:
+            with start(machine, disk, Path(name)) as guest:
                 guest.wait_ready_while_it_talks(silence, started + seconds)
         except NoVerdict as error:
             if error.classification is Classification.INTERRUPTED:
@@ -187,4 +186,4 @@ def _memo(cache: Path) -> Path:
 
 
 def _host() -> list[str]:
-    return [host.qemu_version(BOARDS[architecture.host().name].program), platform.release()]
+    return [host.qemu_version(BOARDS[architecture.host().name].program), os.uname().release]

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import PROTOCOL, payload
 from bpfcompat.outcome import Classification
-from bpfcompat.system import atomic, digest, host, processes
+from bpfcompat.system import atomic, digest, disk, host, processes
 from bpfcompat.vm import qemu
 from bpfcompat.vm.qmp import Monitor, MonitorError
 
 if TYPE_CHECKING:
     from bpfcompat.vm.console import Live
+    from bpfcompat.vm.emulator import Emulator
     from bpfcompat.vm.machine import Guest
 
 FORMAT = 2
@@ -110,11 +111,13 @@ def save(machine: qemu.Machine, image: Path, name: str, seconds: float) -> float
 
 
 def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> float:
+    from bpfcompat.vm.machine import start
+
     disk = image / "disk"
     with disk.open("xb") as file:
         file.truncate(payload.SIZE_MIB << 20)
     started = time.monotonic()
-    with _guest(machine, disk, image, qemu.Memory(image / "ram", saving=True)) as guest:
+    with start(machine, disk, image, qemu.Memory(image / "ram", saving=True)) as guest:
         guest.wait_ready(deadline)
         booted = time.monotonic() - started
         guest.settle(deadline)
@@ -182,29 +185,65 @@ def restore(machine: qemu.Machine, image: Path, disk: Path, evidence: Path, live
     live: where the command's streams go as they come, instead of into the evidence.
     Raises NoVerdict if the image or QEMU is not usable.
     """
-    try:
-        # Whoever prunes images leaves one alone that is held; once QEMU runs, it holds the files itself.
-        with (image / "image.json").open("rb") as held:
-            fcntl.flock(held, fcntl.LOCK_SH)
-            with contextlib.suppress(OSError):  # a cache that is not ours to write; it only says when it was used
-                os.utime(held.fileno())
-            described = json.load(held)
-            state, console = (image / "state").read_bytes(), (image / "console.log").read_bytes()
-            if digest.of_bytes(state) != described["state"]:
-                raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
-            guest = _guest(machine, disk, evidence, qemu.Memory(image / "ram", saving=False), console, live)
-            try:
-                with _told(guest):
-                    _resume(guest.monitor(_RESTORE_SECONDS), state)
-            except BaseException:
-                guest.stop()
-                raise
+    return Restored(machine, image, disk, evidence).resume(evidence, live)
+
+
+class Restored:
+    """A private copy of the saved guest, which does not run yet."""
+
+    def __init__(self, machine: qemu.Machine, image: Path, disk: Path, folder: Path) -> None:
+        """Start QEMU and give it what was saved.
+
+        disk: the payload's image; its content may still come.
+        folder: for the logs.
+        Raises NoVerdict if the image or QEMU is not usable.
+        """
+        from bpfcompat.vm.emulator import (
+            Emulator,  # with it comes pexpect, which a run of stored verdicts does not need
+        )
+
+        self._disk = disk
+        try:
+            # Whoever prunes images leaves one alone that is held; once QEMU runs, it holds the files itself.
+            with (image / "image.json").open("rb") as held:
+                fcntl.flock(held, fcntl.LOCK_SH)
+                with contextlib.suppress(OSError):  # a cache that is not ours to write; it only says when it was used
+                    os.utime(held.fileno())
+                described = json.load(held)
+                state, console = (image / "state").read_bytes(), (image / "console.log").read_bytes()
+                if digest.of_bytes(state) != described["state"]:
+                    raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
+                memory = qemu.Memory(image / "ram", saving=False)
+                self._emulator = Emulator(machine, disk, folder, memory, console)
+                with _told(self._emulator):
+                    _restore(self._emulator.monitor(_RESTORE_SECONDS), state)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NoVerdict(Classification.HOST_FAILURE, f"{error}.") from error
+
+    def resume(self, evidence: Path, live: Live | None = None) -> Guest:
+        """Let it run, and return it; raises NoVerdict if QEMU is gone.
+
+        evidence: a folder for its logs, on the filesystem of that which they are in; otherwise as `restore`.
+        """
+        from bpfcompat.vm.machine import Guest
+
+        with _told(self._emulator):
+            if evidence != self._emulator.folder:
+                self._emulator.move(evidence)
+            guest = Guest(self._emulator, live)
+            self._emulator.monitor(_RESTORE_SECONDS).execute("cont")
             return guest
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NoVerdict(Classification.HOST_FAILURE, f"{error}.") from error
+
+    def bring(self, image: Path) -> None:
+        """Copy a payload's image to the disk that it has, which was all holes; raises OSError."""
+        disk.copy(image, self._disk)
+
+    def stop(self) -> None:
+        """End it."""
+        self._emulator.stop()
 
 
-def _resume(monitor: Monitor, state: bytes) -> None:
+def _restore(monitor: Monitor, state: bytes) -> None:
     monitor.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
     ours, theirs = socket.socketpair()
     with ours:
@@ -214,32 +253,21 @@ def _resume(monitor: Monitor, state: bytes) -> None:
         monitor.execute("migrate-incoming", uri="fd:state")
         ours.sendall(state)
     _wait_migrated(monitor)
-    monitor.execute("cont")
-
-
-def _guest(
-    machine: qemu.Machine,
-    disk: Path,
-    evidence: Path,
-    memory: qemu.Memory,
-    console: bytes = b"",
-    live: Live | None = None,
-) -> Guest:
-    from bpfcompat.vm.machine import Guest  # with it comes pexpect, which a run of stored verdicts does not need
-
-    return Guest(machine, disk, evidence, memory, console, live)
 
 
 @contextlib.contextmanager
-def _told(guest: Guest) -> Iterator[None]:
-    """Turn the monitor's troubles into no verdict, with what QEMU itself said."""
+def _told(machine: Emulator | Guest) -> Iterator[None]:
+    """Turn the monitor's troubles into no verdict, with what QEMU itself said; whatever happens, QEMU is gone then."""
     try:
         yield
     except (MonitorError, OSError) as error:
-        guest.stop()
+        machine.stop()
         if processes.interrupted():
             raise NoVerdict(Classification.INTERRUPTED, "The run was interrupted.") from error
-        raise NoVerdict(Classification.HOST_FAILURE, f"{error}. {guest.said()}".strip()) from error
+        raise NoVerdict(Classification.HOST_FAILURE, f"{error}. {machine.said()}".strip()) from error
+    except BaseException:
+        machine.stop()
+        raise
 
 
 # ---- keeping ----

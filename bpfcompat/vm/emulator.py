@@ -68,6 +68,12 @@ class Emulator:
         self.streams: Streams | None = None
         self._monitor: Monitor | None = None
 
+    def move(self, folder: Path) -> None:
+        """Have all logs in another folder of the same filesystem; nobody reads the streams yet."""
+        for name in ("console.log", "stdout.log", "stderr.log", "qemu.log"):
+            (self.folder / name).replace(folder / name)
+        self.folder = folder
+
     def read_streams(self, on_panic: Callable[[], None], live: Live | None = None) -> Streams:
         """Begin to read the console and the command's streams into their files.
 

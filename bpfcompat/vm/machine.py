@@ -23,7 +23,18 @@ from bpfcompat.vm.pulse import Pulse
 from bpfcompat.vm.qmp import Monitor
 from bpfcompat.vm.typed import Typed
 
-__all__ = ["TAIL_BYTES", "Guest", "Live", "Typed", "boot"]
+__all__ = ["TAIL_BYTES", "Guest", "Live", "Typed", "boot", "start"]
+
+
+def start(
+    machine: qemu.Machine,
+    disk: Path,
+    folder: Path,
+    memory: qemu.Memory | None = None,
+    live: Live | None = None,
+) -> Guest:
+    """Return a guest at its first instruction; the arguments are those of `Emulator` and `boot`, and so is what it raises."""
+    return Guest(Emulator(machine, disk, folder, memory), live)
 
 
 def boot(machine: qemu.Machine, disk: Path, folder: Path, deadline: float, live: Live | None = None) -> Guest:
@@ -35,7 +46,7 @@ def boot(machine: qemu.Machine, disk: Path, folder: Path, deadline: float, live:
     live: where the command's streams go as they come, instead of into the evidence.
     Raises NoVerdict.
     """
-    guest = Guest(machine, disk, folder, live=live)
+    guest = start(machine, disk, folder, live=live)
     try:
         guest.wait_ready(deadline)
     except BaseException:
@@ -47,21 +58,13 @@ def boot(machine: qemu.Machine, disk: Path, folder: Path, deadline: float, live:
 class Guest:
     """A running machine. A context manager: at its end the machine is gone, whatever happened."""
 
-    def __init__(
-        self,
-        machine: qemu.Machine,
-        disk: Path,
-        folder: Path,
-        memory: qemu.Memory | None = None,
-        console: bytes = b"",
-        live: Live | None = None,
-    ) -> None:
-        """Start QEMU; the arguments are those of `Emulator` and `boot`.
+    def __init__(self, emulator: Emulator, live: Live | None = None) -> None:
+        """Begin to read what an emulator's guest says.
 
-        Raises NoVerdict (HOST_FAILURE) if it cannot be started.
+        live: where the command's streams go as they come, instead of into the evidence.
         """
         self.nonce = secrets.token_hex(16)
-        self._emulator = Emulator(machine, disk, folder, memory, console)
+        self._emulator = emulator
         self._pulse = Pulse(self._emulator, self.nonce)
         self._streams = self._emulator.read_streams(self._pulse.check, live)
         self._collects = False

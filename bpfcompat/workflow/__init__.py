@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bpfcompat.workflow.jobs import plan
     from bpfcompat.workflow.session import Options, Session
+    from bpfcompat.workflow.standby import Standby
 
 __all__ = [
     "Options",
     "Session",
+    "Standby",
     "doctor",
     "engine",
     "explain",
@@ -29,7 +31,7 @@ __all__ = [
     "trying",
 ]
 
-_FROM = {"Options": "options", "Session": "session", "plan": "jobs"}
+_FROM = {"Options": "options", "Session": "session", "Standby": "standby", "plan": "jobs"}
 
 
 def __getattr__(name: str) -> Any:

@@ -124,7 +124,7 @@ def payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
         wanted = needed_by.get(_payload_name(session, check), [])
 
         def prepared(wanted: list[Job] = wanted) -> bool:
-            return all(is_cached(session, job) for job in wanted)
+            return all(session.is_cached(job) for job in wanted)
 
         def stage(check: Any = check) -> None:
             session.check_inputs()
@@ -143,14 +143,6 @@ def payloads(session: Session, after: Sequence[str]) -> Iterator[Task]:
 def _payload_name(session: Session, check: Check) -> str:
     """Return what the task of a check's files is called: by the check, and where there are several architectures by that."""
     return f"{check.name}@{architecture.of(check.arch).name}" if len(session.machines.userlands) > 1 else check.name
-
-
-def is_cached(session: Session, job: Job) -> bool:
-    """Tell whether a job has a stored verdict; never raises: doit would stop."""
-    try:
-        return session.cached(job) is not None
-    except (BpfcompatError, OSError):
-        return False
 
 
 def _leaders(session: Session, shared: Callable[[Profile], object]) -> dict[str, Profile]:
@@ -253,7 +245,7 @@ def cluster(session: Session) -> Task:
             session.elsewhere.connect()
 
     def unneeded() -> bool:
-        return all(is_cached(session, job) for job in session.jobs) or session.boots_nothing()
+        return all(session.is_cached(job) for job in session.jobs) or session.boots_nothing()
 
     return {
         "basename": "cluster",
@@ -275,7 +267,7 @@ def boot_images(session: Session, progress: Progress) -> Iterator[Task]:
         profile = leaders[name]
 
         def ready(profile: Profile = profile, wanted: list[Job] = wanted) -> bool:
-            idle = all(is_cached(session, job) or session.payloads.is_refused(job.check) for job in wanted)
+            idle = all(session.is_cached(job) or session.payloads.is_refused(job.check) for job in wanted)
             return idle or session.boot_images.is_ready(profile)
 
         def save(profile: Profile = profile) -> None:

@@ -1,53 +1,13 @@
-"""Running a session's tasks through doit, for the ways in that are not doit itself."""
+"""Bringing a session about: nothing is done where every verdict is stored already, and doit does what is missing."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from typing import Any
 
-from doit.cmd_base import ModuleTaskLoader
-from doit.cmd_run import Run as RunCommand
-from doit.dependency import SqliteDB
-from doit.doit_cmd import DoitMain
-from doit.plugin import PluginDict
-from doit.reporter import ZeroReporter
-
-from bpfcompat.errors import BpfcompatError
 from bpfcompat.outcome import Run
 from bpfcompat.report import Progress
-from bpfcompat.workflow import builds, tasks
-from bpfcompat.workflow.cluster import elsewhere
+from bpfcompat.workflow.cluster import choice
 from bpfcompat.workflow.session import Session
-
-
-def _collector(failures: list[str]) -> type[ZeroReporter]:
-    """Return a reporter that says nothing and keeps what failed; rows are told by the session."""
-
-    class Failures(ZeroReporter):  # type: ignore[misc]  # doit has no types
-        def initialize(self, all_tasks: Any, selected: Any) -> None:
-            tasks.begin(all_tasks, selected)
-
-        def add_failure(self, task: Any, fail: Any) -> None:  # noqa: ARG002
-            if fail.report:
-                failures.append(str(fail.message).strip())
-
-    return Failures
-
-
-class _RunCommand(RunCommand):  # type: ignore[misc]
-    """doit's `run` with what it is told, not with plugins: to look for them it reads what pip knows of every package."""
-
-    def get_reporters(self) -> dict[str, Any]:
-        return {}
-
-    def get_backends(self) -> dict[str, Any]:
-        return {"sqlite3": SqliteDB}
-
-
-class _Main(DoitMain):  # type: ignore[misc]
-    def get_cmds(self) -> Any:
-        return PluginDict(run=_RunCommand)
 
 
 def run(session: Session, progress: Progress | None = None) -> Run:
@@ -57,24 +17,11 @@ def run(session: Session, progress: Progress | None = None) -> Run:
     Raises BpfcompatError for inputs that are missing, before anything boots. KeyboardInterrupt passes through;
     `session.finish()` then tells what is known.
     """
-    elsewhere.attach(session)
+    choice.attach(session)
     session.check_inputs()
-    found: list[Run] = []
-    failures: list[str] = []
+    if all(map(session.is_cached, session.jobs)) and all(map(session.take_cached, session.jobs)):
+        return session.finish()
+    session.expect_machines(job for job in session.jobs_by_urgency if not session.is_cached(job))
+    from bpfcompat.workflow import through_doit  # doit takes longer to import than all of the above takes
 
-    def task_bpfcompat() -> Iterator[builds.Task]:
-        yield from tasks.tasks(session, found.append, progress or Progress(io.StringIO()))
-
-    config = {
-        **tasks.settings(
-            session.project.matrix.profiles, session.options.jobs, elsewhere=session.elsewhere is not None
-        ),
-        "reporter": _collector(failures),
-        "verbosity": 0,
-    }
-    # Without config_filenames=() doit would read the pyproject.toml of whatever folder we are called in.
-    loader = ModuleTaskLoader({"DOIT_CONFIG": config, "task_bpfcompat": task_bpfcompat})
-    _Main(loader, config_filenames=()).run(["run"])
-    if not found:
-        raise BpfcompatError(failures[0] if failures else "doit could not run the tasks; its words are above.")
-    return found[0]
+    return through_doit.run(session, progress or Progress(io.StringIO()))

@@ -19,6 +19,7 @@ from bpfcompat.verdict import findings
 from bpfcompat.vm import Machine, bootimage, job, machine
 from bpfcompat.workflow import kernel_log
 from bpfcompat.workflow.limits import Limits, longest
+from bpfcompat.workflow.standby import Standby
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""
@@ -45,6 +46,8 @@ class Request:
     """The one for the whole job ends it without a verdict."""
     retries: int = 0
     """How often a job that came to no verdict is run again."""
+    standby: Standby | None = None
+    """Where a restored machine may wait."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
     line, began, console_before, booted = "", False, 0, None
     try:
         deadline = min(end, started + limits.boot)
-        with bootimage.waiting_guest(request.machine, image, request.disk, folder, deadline) as guest:
+        with _waiting_guest(request, folder, image, deadline) as guest:
             line, booted = guest.command_line, None if image else time.monotonic() - started
             observed = guest.begin(job.of_check(request.check, request.payload), deadline, request.check.ready)
             began, console_before = True, guest.console_before
@@ -193,6 +196,12 @@ def _attempt(request: Request, folder: Path, image: Path | None = None) -> Resul
     outcome = _with_results(outcome, request.check, folder)
     outcome = _with_kernels_word(outcome, request.check, folder, console_before)
     return Result(outcome, line, began, warm=image is not None, booted=booted)
+
+
+def _waiting_guest(request: Request, folder: Path, image: Path | None, deadline: float) -> machine.Guest:
+    if image and request.standby and (guest := request.standby.guest(request.machine, image, request.disk, folder)):
+        return guest
+    return bootimage.waiting_guest(request.machine, image, request.disk, folder, deadline)
 
 
 def _timed_out(outcome: Outcome, request: Request, left: float, starved: str) -> Outcome:

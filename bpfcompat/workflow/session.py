@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import secrets
+import os
 import threading
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +27,10 @@ from bpfcompat.workflow.known import Known
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.options import Options
 from bpfcompat.workflow.payloads import Payloads
+from bpfcompat.workflow.standby import Standby
 
 if TYPE_CHECKING:
+    from bpfcompat.vm import Machine
     from bpfcompat.workflow.shared import SharedVerdicts
 
 __all__ = ["Options", "Session"]
@@ -61,10 +62,12 @@ class Session:
         options: Options = _DEFAULTS,
         cache: Path | None = None,
         notice: Callable[[str], None] | None = None,
+        standby: Standby | None = None,
     ) -> None:
         """Plan the jobs; nothing is read but what earlier runs found out.
 
         notice: called with a line that the user should see at once; None means stderr.
+        standby: where machines may wait that are restored already; None means one of its own.
         """
         self.cache = cache or host.cache_folder()
         self.project = project
@@ -91,9 +94,11 @@ class Session:
         """Names of the jobs that did not pass last time; they come first: whoever mends that wants to know it first."""
         self.jobs_by_urgency = sorted(self.jobs, key=lambda job: job.name not in self.failed)
         self.started_at = now()
-        self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.id = f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{os.urandom(3).hex()}"
         self.elsewhere: Elsewhere | None = None
         """Where jobs run, if that is not this machine."""
+        self._standby = standby or Standby.of(project, options.jobs)
+        self._shares_standby = standby is not None
         self._unasked = True
         self._scratch: Path | None = None
         self._open = ExitStack()
@@ -168,6 +173,27 @@ class Session:
             return None
         return self.known.stored(job, self.payloads.of(job.check).digest, lambda: self.key_parts(job))
 
+    def expect_machines(self, ahead: Iterable[Job]) -> None:
+        """Have machines restored already, as far as they have boot images.
+
+        ahead: the jobs that will ask for them, in that order.
+        """
+        if self.warm and not self.options.keep and self.elsewhere is None:
+            self.store.prepare()
+            self._standby.expect(self._machines_with_images(ahead))
+
+    def _machines_with_images(self, ahead: Iterable[Job]) -> Iterator[tuple[Machine, Path]]:
+        for profile in (job.profile for job in ahead):
+            if (machine := self.machines.machine(profile)) and (image := self.boot_images.get(profile)):
+                yield machine, image
+
+    def is_cached(self, job: Job) -> bool:
+        """Tell whether a job has a stored verdict; never raises: doit would stop."""
+        try:
+            return self.cached(job) is not None
+        except (BpfcompatError, OSError):
+            return False
+
     def take_cached(self, job: Job, passed: bool = False) -> bool:
         """Use a stored record for a job if there is one; return whether there was. Never raises: doit would stop.
 
@@ -200,6 +226,8 @@ class Session:
         except NoVerdict as error:
             record = begun.record(self.machines, error.outcome())
         except Exception as error:
+            import traceback
+
             outcome = Outcome(
                 OutcomeKind.NO_VERDICT,
                 f"bpfcompat itself failed: {error!r}",
@@ -256,12 +284,12 @@ class Session:
         )
         self.machines.kernels.use(job.profile)
         ready = self.machines.with_payload(
-            machine, job.profile, staged.image, self.scratch / f"machine-{secrets.token_hex(4)}"
+            machine, job.profile, staged.image, self.scratch / f"machine-{os.urandom(4).hex()}"
         )
         check = replace(job.check, guest_modules=jobs.modules(job), limits=self._limits(job))
         request = runner.Request(
             ready, check, staged, staged.image, folder, self.boot_images.get(job.profile),
-            limit, self.project.retries,
+            limit, self.project.retries, self._standby,
         )  # fmt: skip
         result = runner.run(request)
         if result.booted is not None and kernel:
@@ -315,6 +343,8 @@ class Session:
             self._idle.wait_for(lambda: not self._working, _LAST_SECONDS)
         if self.elsewhere:
             self.elsewhere.close()
+        if not self._shares_standby:
+            self._standby.close()
         self._open.close()
         if self.options.keep and self._scratch:
             self.machines.notice(

@@ -98,7 +98,7 @@ def _debugged(
     socket = evidence.parent / "gdb"
     # A kernel that moves itself would not stand where its debug file says.
     waiting = replace(machine, cmdline=f"{machine.cmdline} nokaslr".strip(), gdb=socket)
-    guest = guests.Guest(waiting, disk, evidence, live=live)
+    guest = guests.start(waiting, disk, evidence, live=live)
     try:
         gdb(socket)
         guest.wait_ready(deadline)

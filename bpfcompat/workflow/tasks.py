@@ -26,7 +26,7 @@ from bpfcompat.report import Progress, gate, output
 from bpfcompat.system import host, processes
 from bpfcompat.workflow import builds
 from bpfcompat.workflow.builds import Task
-from bpfcompat.workflow.cluster import elsewhere
+from bpfcompat.workflow.cluster import choice
 from bpfcompat.workflow.session import Options, Session
 
 _WAITING = 512
@@ -40,7 +40,7 @@ Finish = Callable[[Run], None]
 def doit_config(project: Path) -> dict[str, Any]:
     """Return DOIT_CONFIG for the project in a folder."""
     found = _load(project)
-    there = elsewhere.settings(found, Options()) is not None
+    there = choice.settings(found, Options()) is not None
     return {**settings(found.matrix.profiles, elsewhere=there), "reporter": _Reporter}
 
 
@@ -51,7 +51,7 @@ def doit_tasks(project: Path, after: Sequence[str] = ()) -> Iterator[Task]:
     """
     progress = Progress(sys.stdout)
     session = Session(_load(project), notice=progress.notice)
-    elsewhere.attach(session)
+    choice.attach(session)
     try:
         session.machines.kernels.check_locks()
     except BpfcompatError as error:

@@ -27,7 +27,8 @@ COMMANDS = [
     "echo out; echo err >&2; exit 3",
     "head -c 300000 /dev/zero | tr '\\0' x; exit 1",
     "uname -a; cat /proc/version /proc/cmdline; grep -E '^(model name|flags)' /proc/cpuinfo; lsmod | cut -d' ' -f1;"
-    " mount | sed -E 's/size=[0-9]+k,nr_inodes=[0-9]+//'; ls /sys/bus/virtio/devices /sys/class/block; cat /sys/kernel/security/lsm; ls -d /sys/kernel/btf",
+    " mount | sed -E 's/size=[0-9]+k,nr_inodes=[0-9]+//';"
+    " ls /sys/bus/virtio/devices /sys/class/block; cat /sys/kernel/security/lsm; ls -d /sys/kernel/btf",
     "env | sort; ulimit -a; id; pwd; stat -c '%A %U %n' . data/* /bpfcompat /dev/* /sys/fs/bpf; cat data/file;"
     " echo more >> data/file && ls -A /tmp /run; sysctl -a 2>/dev/null | grep -E 'bpf|panic|printk|sysrq'",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 from collections import Counter
 from contextlib import ExitStack
@@ -12,35 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.model import ClusterSettings, Job, Kernel, Matrix, Payload, Project
+from bpfcompat.model import ClusterSettings, Job, Kernel, Matrix, Payload
 from bpfcompat.outcome import Classification, Record
 from bpfcompat.system import processes
 from bpfcompat.workflow import jobs
 from bpfcompat.workflow.cluster.order import Answer, Order, Parcel
-from bpfcompat.workflow.options import Options
 from bpfcompat.workflow.session import Session
 
 if TYPE_CHECKING:
     from bpfcompat.workflow.cluster.coordinator import Cluster
 
-VARIABLE = "BPFCOMPAT_CLUSTER"
 _OF_THE_WORKER = ("kit", "guest layout", "accelerator")
 """Parts of a key in which a worker may differ from the machine that started the run: then the record has a key of its own."""
-
-
-def settings(project: Project, options: Options) -> ClusterSettings | None:
-    """Return the cluster on which a project's jobs run, or None: by flag, else environment, else project; empty is none."""
-    said = options.cluster if options.cluster is not None else os.environ.get(VARIABLE)
-    if said is None:
-        return project.cluster
-    return replace(project.cluster or ClusterSettings(said), address=said) if said else None
-
-
-def attach(session: Session) -> None:
-    """Have a session's jobs run on a cluster, if that is what the project, the options or the environment say."""
-    where = settings(session.project, session.options)
-    if where and session.elsewhere is None:
-        session.elsewhere = Workers(where, session)
 
 
 class Workers:

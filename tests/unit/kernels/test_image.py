@@ -53,7 +53,9 @@ def test_the_kernel_inside_a_bzimage_is_what_boots(tmp_path, pack):
 
 
 @pytest.mark.parametrize(
-    "inside", [gzip.compress(elf_with_note(b"GNU", 18)), gzip.compress(b"no ELF"), b"\x1f\x8bbroken", b"LZO"]
+    "inside",
+    [gzip.compress(elf_with_note(b"GNU", 18)), gzip.compress(b"no ELF"), b"\x1f\x8bbroken", b"LZO"],
+    ids=["no entry by PVH", "no ELF", "no gzip", "no compression that is known"],
 )
 def test_a_bzimage_that_qemu_could_not_enter_unpacked_stays_as_it_is(tmp_path, inside):
     assert image.unpacked(bzimage(inside), tmp_path) == bzimage(inside)
@@ -121,6 +123,7 @@ def test_a_packed_image_without_a_kernel_that_can_be_unpacked_is_refused(tmp_pat
         (b"\x1f\x8bbroken", ARM64, "is not a Linux kernel image"),
         (b"MZ" + bytes(200), ARM64, "is not a Linux kernel image"),
     ],
+    ids=["plain", "packed", "zboot", "zboot of amd64", "bzimage", "entered by PVH", "empty", "no gzip", "no image"],
 )
 def test_a_kernel_of_another_architecture_is_told_before_any_boot(tmp_path, content, guest, words):
     (tmp_path / "vmlinuz").write_bytes(content)

@@ -12,7 +12,7 @@ import pytest
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Check, ClusterSettings, Matrix, Profile, Project
 from bpfcompat.system import processes
-from bpfcompat.workflow.cluster import coordinator, elsewhere, parcels
+from bpfcompat.workflow.cluster import choice, coordinator, parcels
 from bpfcompat.workflow.cluster.order import Ready
 from bpfcompat.workflow.options import Options
 
@@ -132,10 +132,10 @@ KEYS = ClusterSettings("tls://scheduler:8786", True, Path("keys"))
     ],
 )
 def test_the_flag_counts_before_the_environment_and_that_before_the_project(monkeypatch, flag, variable, said, found):
-    monkeypatch.delenv(elsewhere.VARIABLE, raising=False)
+    monkeypatch.delenv(choice.VARIABLE, raising=False)
     if variable is not None:
-        monkeypatch.setenv(elsewhere.VARIABLE, variable)
-    assert elsewhere.settings(project(said), Options(cluster=flag)) == found
+        monkeypatch.setenv(choice.VARIABLE, variable)
+    assert choice.settings(project(said), Options(cluster=flag)) == found
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_boot_image_weighs_what_it_takes_to_have_it_elsewhere():
 
 def test_without_a_cluster_nothing_of_dask_is_loaded(tmp_path):
     code = (
-        "import sys; from bpfcompat.workflow import Session, tasks; from bpfcompat.workflow.cluster import elsewhere;"
+        "import sys; from bpfcompat.workflow import Session, tasks; from bpfcompat.workflow.cluster import choice;"
         "print([m for m in ('dask', 'distributed', 'fsspec', 'aiohttp') if m in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
