@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, TypeAlias
 
 from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError, NoVerdict
@@ -15,7 +16,9 @@ from bpfcompat.guest import VALIDATOR, kit, libraries, preflight, validator
 from bpfcompat.model import Check, Payload, Shipped
 from bpfcompat.outcome import Classification
 from bpfcompat.system import digest, disk
-from bpfcompat.validation import Validation
+
+if TYPE_CHECKING:
+    from bpfcompat.validation import Validation
 
 MOUNT_POINT = "/bpfcompat/payload"
 _VALIDATOR = VALIDATOR.removeprefix(f"{MOUNT_POINT}/")
@@ -36,9 +39,9 @@ class Entry:
 
 
 Placed = tuple[tuple[Path, str], ...]
-Brought = tuple[
-    str, Path | None, bool, Path | None, Validation | None, tuple[Path, ...], tuple[Path, ...], Placed, Path
-]
+Brought: TypeAlias = (
+    "tuple[str, Path | None, bool, Path | None, Validation | None, tuple[Path, ...], tuple[Path, ...], Placed, Path]"
+)
 
 
 def brought(check: Check) -> Brought:

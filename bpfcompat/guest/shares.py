@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 AT_MOST = 512 << 20
 """Bytes of all shared folders together."""
 IGNORE = ".bpfcompatignore"
+_SMALL, _FEW = 2 << 20, 100
+"""Bytes and files that an emulated guest copies in less time than it takes to lay a folder over another (guest/init/program.c)."""
 
 
 @dataclass
@@ -61,8 +63,8 @@ def find(folders: Sequence[Path], program: Path | None, userland: preflight.User
     return Shares(tuple(dict.fromkeys(kept)), ((program, program.resolve()),), needed)
 
 
-def stage(shares: Shares, tree: Path, image: Path, say: Callable[[str], None]) -> None:
-    """Write the disk that brings shares into a guest.
+def stage(shares: Shares, tree: Path, image: Path, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Write the disk that brings shares into a guest, and return the folders that are small enough to be copied there.
 
     tree: a new folder for copies; what is in it may go afterwards.
     image: exists already where a machine waits for it.
@@ -70,14 +72,18 @@ def stage(shares: Shares, tree: Path, image: Path, say: Callable[[str], None]) -
     Raises BpfcompatError, OSError.
     """
     budget = _Budget(AT_MOST)
+    small = []
     for number, folder in enumerate(shares.folders):
-        _copy_folder(folder, tree / "shares" / str(number), budget, say)
+        before = budget.left
+        if _copy_folder(folder, tree / "shares" / str(number), budget, say) <= _FEW and before - budget.left <= _SMALL:
+            small.append(str(folder))
     for number, (_, source) in enumerate(shares.files, len(shares.folders)):
         shutil.copy2(source, _parent_made(tree / "shares" / str(number)))
     for name, source in shares.libraries.items():
         shutil.copy2(source, _parent_made(tree / payload.libraries_folder(shares.libraries) / name.lstrip("/")))
     tree.mkdir(parents=True, exist_ok=True)
     disk.make(tree, image, payload.SIZE_MIB)
+    return tuple(small)
 
 
 def _parent_made(path: Path) -> Path:
@@ -98,12 +104,14 @@ class _Budget:
             )
 
 
-def _copy_folder(folder: Path, target: Path, budget: _Budget, say: Callable[[str], None]) -> None:
+def _copy_folder(folder: Path, target: Path, budget: _Budget, say: Callable[[str], None]) -> int:
+    """Copy what comes along of a folder, and return how many files and folders that is."""
     target.mkdir(parents=True)
+    count = 0
     unreadable: list[Path] = []
     for source in _walk(folder, _ignored(folder)):
         copy = target / source.relative_to(folder)
-        status = source.lstat()
+        status, count = source.lstat(), count + 1
         try:
             if stat.S_ISDIR(status.st_mode):
                 copy.mkdir()
@@ -119,6 +127,7 @@ def _copy_folder(folder: Path, target: Path, budget: _Budget, say: Callable[[str
     if unreadable:
         others = f" and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
         say(f"{unreadable[0]}{others} cannot be read, and does not come along.")
+    return count
 
 
 def _walk(folder: Path, ignored: Callable[[str], bool]) -> Iterator[Path]:

@@ -36,6 +36,8 @@ class Program:
     environment: tuple[tuple[str, str], ...]
     shares: tuple[str, ...] = ()
     """Where the payload's shares stand in the guest, in their order there."""
+    copied: tuple[str, ...] = ()
+    """Those of them that are small folders, which are copied there; the others are laid over."""
     folders: tuple[str, ...] = ()
     """Folders that it may count on, and that may be empty."""
     input: bool = False
@@ -81,7 +83,8 @@ def of_program(program: Program) -> list[tuple[str, str]]:
     parts = [("program", program.path), ("directory", program.directory), ("live", "yes"), ("payload", "yes")]
     parts += [("argument", text) for text in program.arguments]
     parts += [("env", f"{name}={value}") for name, value in program.environment]
-    parts += [("share", path) for path in program.shares]
+    for path in program.shares:
+        parts += [("share", path), *([("copied", "yes")] if path in program.copied else [])]
     parts += [("folder", path) for path in program.folders]
     return [
         *parts,

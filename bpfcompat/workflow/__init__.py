@@ -1,6 +1,6 @@
 """A project at work: jobs with their content keys, what they still need, and the doit tasks that bring it about.
 
-In comes a `Project`; out comes a `Run`: one record a job, stored or new. doit is known to `tasks` and `engine` alone.
+In comes a `Project`; out comes a `Run`: one record a job, stored or new. doit is known to `tasks` and `through_doit` alone.
 `programs` runs one program without any of that, so the rest is loaded when it is asked for.
 """
 

@@ -59,9 +59,8 @@ class Pace:
         others = [one for name, found in boots.items() if name.startswith(f"{accelerator} ") for one in found]
         if not (own or others):
             return 1.0, 0.0
-        from statistics import median  # a run of stored verdicts asks for no limit
-
-        usual = median(own or others)
+        ordered = sorted(own or others)  # statistics.median takes 6 ms to import
+        usual = ordered[len(ordered) // 2]
         return min(max(usual / _USUAL_BOOT[accelerator], 1.0), _SLOWEST), usual
 
     def _read(self) -> dict[str, list[float]]:

@@ -115,6 +115,7 @@ class _Run:
     scratch: Path
     notice: Callable[[str], None]
     _failure: BaseException | None = field(default=None, init=False)
+    _copied: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def evidence(self) -> Path:
@@ -140,7 +141,7 @@ class _Run:
             self._raise()
             program = job.Program(
                 wanted.arguments, path, str(wanted.directory), tuple(wanted.environment.items()), brought.paths,
-                _folders(wanted), input=wanted.input is not None, collect=_patterns(wanted),
+                self._copied, _folders(wanted), input=wanted.input is not None, collect=_patterns(wanted),
             )  # fmt: skip
             guest.begin(job.of_program(program), time.monotonic() + self.boot_seconds)
             if wanted.input is not None:
@@ -167,7 +168,7 @@ class _Run:
 
     def _stage(self, brought: shares.Shares, disk: Path) -> None:
         try:
-            shares.stage(brought, self.scratch / "tree", disk, self.notice)
+            self._copied = shares.stage(brought, self.scratch / "tree", disk, self.notice)
             shutil.rmtree(self.scratch / "tree", ignore_errors=True)
         except Exception as error:  # told by the thread that waits
             self._failure = error

@@ -8,18 +8,21 @@ import signal
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bpfcompat import verdict
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Check, Payload
 from bpfcompat.outcome import COLLECTED, Classification, Outcome, OutcomeKind, Status, TestResult
 from bpfcompat.system import processes
-from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
 from bpfcompat.vm import Machine, bootimage, job, machine
 from bpfcompat.workflow import kernel_log
 from bpfcompat.workflow.limits import Limits, longest
-from bpfcompat.workflow.standby import Standby
+
+if TYPE_CHECKING:
+    from bpfcompat.validation import Validation
+    from bpfcompat.workflow.standby import Standby
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""
@@ -220,7 +223,10 @@ def _timed_out(outcome: Outcome, request: Request, left: float, starved: str) ->
         )
         return replace(outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.HOST_FAILURE, reason=reason)
     if starved and limits.command_is_default:
-        reason = f"{outcome.reason} But {starved}. Run it again, or say with `timeout:` how long it may take."
+        told, key = verdict.decide(outcome, request.check.expect, None, request.check.ready), "timeout:"
+        if outcome.readiness and outcome.readiness.seen is None:
+            key = "within:"
+        reason = f"{told.reason} But {starved}. Run it again, or say with `{key}` how long it may take."
         return replace(
             outcome, kind=OutcomeKind.NO_VERDICT, classification=Classification.HOST_OVERLOADED, reason=reason
         )

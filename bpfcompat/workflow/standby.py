@@ -22,6 +22,9 @@ from bpfcompat.vm import Machine, bootimage
 if TYPE_CHECKING:
     from bpfcompat.vm import machine as guests
 
+_COPIED_AT_MOST = 32 << 20
+"""Bytes of a payload: to copy more takes longer than to restore a machine that has the payload itself (60 ms)."""
+
 
 class Standby:
     """Restored machines that no job has yet. Methods are called from several threads.
@@ -92,6 +95,8 @@ class Standby:
 
         The arguments are those of `bootimage.restore`.
         """
+        if disk.stat().st_blocks * 512 > _COPIED_AT_MOST:
+            return None
         with self._lock:
             found = next((one for one in self._waiting if (one.machine, one.image) == (machine, image)), None)
             if found:

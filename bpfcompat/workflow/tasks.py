@@ -1,4 +1,4 @@
-"""Session -> doit tasks. With engine.py the only place that knows doit.
+"""Session -> doit tasks. With through_doit.py the only place that knows doit.
 
 doit plans, orders, runs in parallel, skips and reports; it stores nothing. Its own database is written only at the end
 of a run, is lost to a SIGTERM, and drops the values of a failing task, so it is kept in memory.

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from bpfcompat.model import Ready
 from bpfcompat.outcome import Classification, Status
 from bpfcompat.workflow import limits
 from bpfcompat.workflow.session import Options
@@ -30,6 +31,9 @@ def test_only_a_limit_of_our_own_is_excused_by_a_busy_machine(verdicts, monkeypa
     (ours,) = verdicts("while :; do :; done", options=unhurried)
     assert (ours.verdict.status, ours.verdict.classification) == (Status.INFRA_ERROR, Classification.HOST_OVERLOADED)
     assert "waited for one" in ours.verdict.reason
+    (unseen,) = verdicts("while :; do :; done", options=unhurried, ready=Ready("stdout", "attached", within=3.0))
+    assert unseen.verdict.classification is Classification.HOST_OVERLOADED
+    assert "was not seen within 3 s. But this machine was overloaded" in unseen.verdict.reason
     (given,) = verdicts("while :; do :; done", timeout=3.0, options=unhurried)
     assert given.verdict.classification is Classification.COMMAND_TIMEOUT
     assert any("this machine was overloaded" in note for note in given.outcome.notes)

@@ -257,8 +257,8 @@ static void mount_payload(void)
 		/* For a kernel without disks it came in the initramfs, with the lost+found of the disk that it would have been. */
 		if (access(PAYLOAD_ROOT "/lost+found", F_OK) < 0)
 			refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
-		copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
-		copy_tree(PAYLOAD_ROOT "/placed", "");
+		copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT, false);
+		copy_tree(PAYLOAD_ROOT "/placed", "", false);
 		link_tree(PAYLOAD_ROOT "/root", "", false);
 		link_tree(PAYLOAD_ROOT "/over", "", true);
 		return;
@@ -272,10 +272,10 @@ static void mount_payload(void)
 	mkdir(PAYLOAD_ROOT, 0755);
 	if (!mount_disk(device, PAYLOAD_ROOT))
 		refuse("the payload disk cannot be mounted: %s", strerror(errno));
-	copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT);
+	copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT, false);
 	if (*command_root && !show(PAYLOAD_ROOT, PAYLOAD_ROOT))
 		refuse("the payload cannot be shown in guest.rootfs: %s", strerror(errno));
-	copy_tree(PAYLOAD_ROOT "/placed", command_root);
+	copy_tree(PAYLOAD_ROOT "/placed", command_root, false);
 	link_tree(PAYLOAD_ROOT "/root", command_root, false);
 	link_tree(PAYLOAD_ROOT "/over", command_root, true);
 }

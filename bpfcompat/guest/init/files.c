@@ -1,6 +1,13 @@
 /* Files and folders: copied to where the command may write, or linked to where it looks. */
 #include "init.h"
 
+static void keep_times(const char *path, const struct stat *status)
+{
+	const struct timespec times[] = { status->st_atim, status->st_mtim };
+
+	utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+}
+
 static void copy_file(const char *from, const char *to, mode_t mode)
 {
 	char buffer[65536];
@@ -23,8 +30,11 @@ static void copy_file(const char *from, const char *to, mode_t mode)
 	close(target);
 }
 
-/* The command may write to its files, so they are copies; the payload itself is shared by all runs and read-only. */
-static void copy_tree(const char *from, const char *to)
+/*
+ * The command may write to its files, so they are copies; the payload itself is shared by all runs and read-only.
+ * dated: with the times of the originals. A command's files have the time of the run: what is in no key must not shape a verdict.
+ */
+static void copy_tree(const char *from, const char *to, bool dated)
 {
 	DIR *directory = opendir(from);
 	struct dirent *entry;
@@ -41,7 +51,7 @@ static void copy_tree(const char *from, const char *to)
 		if (S_ISDIR(status.st_mode)) {
 			bool made = mkdir(target, 0700) == 0;
 
-			copy_tree(source, target);
+			copy_tree(source, target, dated);
 			if (made)
 				chmod(target, status.st_mode & 07777);
 		} else if (unlink(target) < 0 && errno != ENOENT) {
@@ -52,6 +62,8 @@ static void copy_tree(const char *from, const char *to)
 		} else {
 			copy_file(source, target, status.st_mode & 07777);
 		}
+		if (dated)
+			keep_times(target, &status);
 	}
 	if (directory)
 		closedir(directory);

@@ -117,6 +117,7 @@ struct job {
 	const char *arguments[ARGUMENTS_LIMIT + 1];
 	size_t argument_count;
 	const char *shares[SHARES_LIMIT], *folders[SHARES_LIMIT];
+	bool copied[SHARES_LIMIT]; /* a share that is small enough for it */
 	size_t share_count, folder_count;
 	bool live, input;
 	struct winsize terminal; /* no rows: there is none */

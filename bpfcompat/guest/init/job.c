@@ -114,6 +114,8 @@ static void parse_job(char *blob, size_t length, struct job *job)
 			job->arguments[job->argument_count++] = value;
 		else if (!strcmp(key, "share") && job->share_count < SHARES_LIMIT)
 			job->shares[job->share_count++] = value;
+		else if (!strcmp(key, "copied") && job->share_count)
+			job->copied[job->share_count - 1] = true;
 		else if (!strcmp(key, "folder") && job->folder_count < SHARES_LIMIT)
 			job->folders[job->folder_count++] = value;
 		else if (!strcmp(key, "live"))

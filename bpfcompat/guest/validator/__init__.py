@@ -14,9 +14,9 @@ from bpfcompat.errors import BpfcompatError, NoVerdict, did_you_mean
 from bpfcompat.guest.kit import Kit
 from bpfcompat.outcome import Classification
 from bpfcompat.system import digest, host, processes
-from bpfcompat.validation import Validation
 
 if TYPE_CHECKING:
+    from bpfcompat.validation import Validation
     from bpfcompat.verdict import findings
 
 SOURCES = Path(__file__).parent
