@@ -63,5 +63,5 @@ def test_one_that_was_killed_meanwhile_is_not_missed(project, tmp_path, profiles
             time.sleep(0.01)
         os.kill(waiting[0], signal.SIGKILL)
         found = records(project, standby)
-    assert [waited(record) for record in found] == [False, *[True] * (len(COMMANDS) - 1)]
+    assert sum(map(waited, found)) == len(COMMANDS) - 1
     assert {record.boot for record in found} == {"warm"}
