@@ -77,6 +77,25 @@ def test_the_folder_comes_along_as_a_copy_and_what_is_written_stays_in_the_guest
     assert ((tmp_path / "data" / "file").read_text(), (tmp_path / "y").exists()) == ("here\n", False)
 
 
+@pytest.mark.parametrize(("size", "filesystem"), [(1 << 20, "tmpfs"), (3 << 20, "overlay")])
+def test_a_small_folder_is_copied_there_and_a_large_one_laid_over(tmp_path, size, filesystem):
+    (tmp_path / "in").mkdir(mode=0o750)
+    (tmp_path / "in" / "file").write_bytes(bytes(size))
+    (tmp_path / "in" / "link").symlink_to("file")
+    (tmp_path / "in" / "file").chmod(0o640)
+    for name in ("in/file", "in"):
+        os.utime(tmp_path / name, (1.5e9, 1.5e9))
+    script = "awk -v here=$PWD '$2 == here {print $3}' /proc/mounts; stat -c '%n %A %s %Y' in in/file; readlink in/link; echo more >> in/file; stat -c %s in/link -L"
+    ended = run("bash", "-c", script, cwd=tmp_path)
+    assert (ended.stderr, ended.returncode) == (b"", 0)
+    *where, size_now = ended.stdout.decode().splitlines()
+    folder_size = where[1].split()[2]
+    assert where == [
+        filesystem, f"in drwxr-x--- {folder_size} 1500000000", f"in/file -rw-r----- {size} 1500000000", "file"
+    ]  # fmt: skip
+    assert int(size_now) == size + len("more\n")
+
+
 def test_streams_are_byte_exact_apart_and_not_cut(tmp_path):
     data = os.urandom(700_000)
     (tmp_path / "data").write_bytes(data)
