@@ -85,7 +85,10 @@ def test_a_small_folder_is_copied_there_and_a_large_one_laid_over(tmp_path, size
     (tmp_path / "in" / "file").chmod(0o640)
     for name in ("in/file", "in"):
         os.utime(tmp_path / name, (1.5e9, 1.5e9))
-    script = "awk -v here=$PWD '$2 == here {print $3}' /proc/mounts; stat -c '%n %A %s %Y' in in/file; readlink in/link; echo more >> in/file; stat -c %s in/link -L"
+    script = """
+        awk -v here=$PWD '$2 == here {print $3}' /proc/mounts
+        stat -c '%n %A %s %Y' in in/file; readlink in/link
+        echo more >> in/file; stat -L -c %s in/link"""
     ended = run("bash", "-c", script, cwd=tmp_path)
     assert (ended.stderr, ended.returncode) == (b"", 0)
     *where, size_now = ended.stdout.decode().splitlines()
