@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -341,6 +342,8 @@ def test_an_index_must_be_signed_where_the_row_says_so(cache, fetch, shop, keys)
     refused(cache, lambda: fetch("corp:9", vendor=vendor), "repomd.xml.asc|GPG|signature")
     vendor = own(shop, "rhel", keys.public("foreign"), metadata_signed=True, packages=["kernel-core"])
     refused(cache, lambda: fetch("corp:9", vendor=vendor), "GPG|signature")
+    while subprocess.run(["pgrep", "-f", f"gpg-agent --homedir {cache}"], check=False).returncode == 0:
+        time.sleep(0.1)  # an agent that is told to end takes a moment
     apt_row = {"kind": "apt", "url": f"{shop.url}/ubuntu/ jammy-updates main", "packages": "linux-image-virtual"}
     vendor = json.dumps({**apt_row, "key": str(keys.public("foreign"))})
     refused(cache, lambda: fetch("corp:9", vendor=vendor), "NO_PUBKEY|not signed|signature")

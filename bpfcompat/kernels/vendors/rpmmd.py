@@ -64,6 +64,7 @@ class Repository:
         """Ask dnf, one at a time; raises BpfcompatError with the last thing that it said."""
         with atomic.locked(self._state / "lock"):
             result = processes.run([*self._dnf, *words])
+            self._end_agents()
         if result.returncode == 0:
             return result.stdout.decode(errors="replace")
         said = [line for line in result.stderr.decode(errors="replace").splitlines() if line.strip()]
@@ -75,6 +76,11 @@ class Repository:
             f"{doing} failed: {what or f'dnf ended with {result.returncode}'}.".replace("..", "."),
             f"check the network, and what {mirrors.VARIABLE} says",
         )
+
+    def _end_agents(self) -> None:
+        """End the agents that gpg has started to read the keys for dnf: they belong to no process of ours, and would stay for good."""
+        for ring in self._state.rglob("pubring"):
+            processes.run([host.program("gpgconf"), "--homedir", str(ring), "--kill", "gpg-agent"])
 
     def packages(self, version: str) -> dict[str, str]:
         """Return the packages of the newest kernel, or of an exact version, and the version of each; raises BpfcompatError.
