@@ -198,9 +198,8 @@ class Restored:
         folder: for the logs.
         Raises NoVerdict if the image or QEMU is not usable.
         """
-        from bpfcompat.vm.emulator import (
-            Emulator,  # with it comes pexpect, which a run of stored verdicts does not need
-        )
+        # With it comes pexpect, which a run of stored verdicts does not need.
+        from bpfcompat.vm.emulator import Emulator
 
         self._disk = disk
         try:
