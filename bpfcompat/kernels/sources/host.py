@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 from bpfcompat.errors import NoVerdict
@@ -15,7 +16,7 @@ LOCAL = True
 
 def fetch(asked: Asked, root: Path = Path("/")) -> Fetched:  # noqa: ARG001
     """Find the running kernel's image, modules and configuration; raises NoVerdict if the image is not to be had."""
-    release = os.uname().release
+    release = platform.release()
     modules, config = root / "lib/modules" / release, root / "boot" / f"config-{release}"
     images = (root / "boot" / f"vmlinuz-{release}", modules / "vmlinuz")
     found = next((path for path in images if path.exists()), None)
