@@ -16,7 +16,6 @@ from bpfcompat.project import matrix
 from bpfcompat.system import host
 from bpfcompat.vm import bootimage, qemu
 from bpfcompat.vm import machine as guests
-from bpfcompat.vm.machine import boot as boot_guest
 from bpfcompat.vm.qmp import Monitor
 from bpfcompat.workflow.machines import Machines
 
@@ -116,7 +115,7 @@ def cold_boots(folder: Path, repeat: int) -> list[Row]:
 
         def boot() -> float:
             started = time.perf_counter()
-            with boot_guest(machine, disk, folder, time.monotonic() + 60):
+            with guests.boot(machine, disk, folder, time.monotonic() + 60):
                 return time.perf_counter() - started
 
         return boot

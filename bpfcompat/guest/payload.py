@@ -213,7 +213,7 @@ def stage(
             copy = tree / "artifact" / check.artifact.name
             validator.check_object(check.artifact, copy, check.validation, examiner)
         image = folder / "payload.ext4"
-        _make_image(tree, image) if found else _make_empty(image)
+        _make_image(tree, image) if found else empty(image)
     except OSError as error:
         raise NoVerdict(Classification.STAGING_FAILURE, f"the payload cannot be staged: {error}.") from error
     finally:
@@ -236,7 +236,8 @@ def _copy(entry: Entry, target: Path) -> _Content:
     return content, target.stat().st_size
 
 
-def _make_empty(image: Path) -> None:
+def empty(image: Path) -> None:
+    """Write the disk of a payload with nothing in it, all holes; raises OSError."""
     with image.open("xb") as file:
         file.truncate(SIZE_MIB << 20)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import host, processes
 
+_BLOCK = 1 << 20
 _OWNERS = "while changing ownership of"
 """What debugfs says for each file to whoever is not root; the files are theirs then, which matters to nobody here."""
 
@@ -29,21 +31,30 @@ def make(tree: Path, image: Path, mib: int) -> None:
     )  # fmt: skip
 
 
-def copy(image: Path, target: Path) -> None:
-    """Copy what an image holds into a file of the same size that is all holes; raises OSError."""
-    with image.open("rb") as source, target.open("r+b") as file:
-        end, at = source.seek(0, os.SEEK_END), 0
-        while at < end:
+def blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield where a file is not a hole, and what stands there, a MiB at most; raises OSError."""
+    with path.open("rb", buffering=0) as file:
+        at, size = 0, os.fstat(file.fileno()).st_size
+        while at < size:
             try:
-                at = source.seek(at, os.SEEK_DATA)
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
             except OSError as error:
-                if error.errno == errno.ENXIO:  # nothing but holes from here on
+                if error.errno == errno.ENXIO:  # nothing but a hole up to the end
                     return
                 raise
-            stop = source.seek(at, os.SEEK_HOLE)
-            file.seek(at)
-            while at < stop:
-                at += os.sendfile(file.fileno(), source.fileno(), at, stop - at)
+            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            while at < end:
+                data = os.pread(file.fileno(), min(_BLOCK, end - at), at)
+                yield at, data
+                at += len(data)
+
+
+def copy(image: Path, target: Path) -> None:
+    """Copy what an image holds into a file of the same size that is all holes; raises OSError."""
+    with target.open("r+b") as file:
+        for offset, data in blocks(image):
+            file.seek(offset)
+            file.write(data)
 
 
 def unpack(image: Path, tree: Path) -> None:

@@ -114,8 +114,7 @@ def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> flo
     from bpfcompat.vm.machine import start
 
     disk = image / "disk"
-    with disk.open("xb") as file:
-        file.truncate(payload.SIZE_MIB << 20)
+    payload.empty(disk)
     started = time.monotonic()
     with start(machine, disk, image, qemu.Memory(image / "ram", saving=True)) as guest:
         guest.wait_ready(deadline)

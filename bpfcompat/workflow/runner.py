@@ -8,21 +8,18 @@ import signal
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bpfcompat import verdict
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Check, Payload
 from bpfcompat.outcome import COLLECTED, Classification, Outcome, OutcomeKind, Status, TestResult
 from bpfcompat.system import processes
+from bpfcompat.validation import Validation
 from bpfcompat.verdict import findings
 from bpfcompat.vm import Machine, bootimage, job, machine
 from bpfcompat.workflow import kernel_log
 from bpfcompat.workflow.limits import Limits, longest
-
-if TYPE_CHECKING:
-    from bpfcompat.validation import Validation
-    from bpfcompat.workflow.standby import Standby
+from bpfcompat.workflow.standby import Standby
 
 _OUT_OF_MEMORY = re.compile(rb"(?:Out of memory|Memory cgroup out of memory): Killed process \d+ \(([^)\n]*)\)")
 """mm/oom_kill.c, the same from 5.10 to 7.3."""

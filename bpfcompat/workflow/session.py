@@ -189,20 +189,19 @@ class Session:
 
     def is_cached(self, job: Job) -> bool:
         """Tell whether a job has a stored verdict; never raises: doit would stop."""
-        try:
-            return self.cached(job) is not None
-        except (BpfcompatError, OSError):
-            return False
+        return self._stored(job) is not None
+
+    def _stored(self, job: Job) -> Record | None:
+        with contextlib.suppress(BpfcompatError, OSError):
+            return self.cached(job)
+        return None
 
     def take_cached(self, job: Job, passed: bool = False) -> bool:
         """Use a stored record for a job if there is one; return whether there was. Never raises: doit would stop.
 
         passed: take only one that passed.
         """
-        try:
-            record = self.cached(job)
-        except (BpfcompatError, OSError):
-            return False
+        record = self._stored(job)
         if record is None or (passed and record.verdict.status is not Status.PASS):
             return False
         self.known.keep(job, record)

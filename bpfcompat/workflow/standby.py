@@ -133,8 +133,7 @@ class _Waiting:
         try:
             with contextlib.suppress(NoVerdict, OSError):
                 self._folder.mkdir()
-                with self._disk.open("xb") as file:
-                    file.truncate(payload.SIZE_MIB << 20)
+                payload.empty(self._disk)
                 self._restored = bootimage.Restored(self.machine, self.image, self._disk, self._folder)
         finally:
             self._over.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import zlib
@@ -10,9 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpfcompat.system import digest
+from bpfcompat.system import digest, disk
 
-_BLOCK = 1 << 20
 _PIECE = 4 << 20
 """Bytes of files in a piece, before they are compressed."""
 
@@ -39,7 +37,7 @@ def pieces(source: Path, without: str = "") -> Iterator[Piece]:
     files, size = [], 0
     for path in names:
         name = str(path.relative_to(source)) if path != source else ""
-        for offset, data in _blocks(path):
+        for offset, data in disk.blocks(path):
             blocks.append((name, offset, zlib.compress(data, 1)))
             size += len(data)
             if size >= _PIECE:
@@ -48,24 +46,6 @@ def pieces(source: Path, without: str = "") -> Iterator[Piece]:
         status = path.stat()
         files.append((name, status.st_size, status.st_mode & 0o777, digest.of_sparse_file(path)))
     yield Piece(tuple(blocks), tuple(files))
-
-
-def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield where a file is not a hole, and what stands there."""
-    with path.open("rb", buffering=0) as file:
-        at, size = 0, os.fstat(file.fileno()).st_size
-        while at < size:
-            try:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # nothing but a hole up to the end
-                    return
-                raise
-            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-            while at < end:
-                data = os.pread(file.fileno(), min(_BLOCK, end - at), at)
-                yield at, data
-                at += len(data)
 
 
 def lay(folder: Path, piece: Piece) -> None:
