@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import os
 import re
-from dataclasses import dataclass
+
+from bpfcompat.dataclass import dataclass
 
 
 @dataclass(frozen=True)

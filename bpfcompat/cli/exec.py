@@ -10,10 +10,11 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat.cli.output import Out, Prefixed, say
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import collect
 from bpfcompat.model import Matrix as Kernels

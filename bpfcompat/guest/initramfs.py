@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.guest.kit import Kit
 from bpfcompat.model import Kernel
 from bpfcompat.system import digest

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bpfcompat import architecture
 from bpfcompat.architecture import AMD64, Architecture
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest.rootfs import Rootfs
 from bpfcompat.outcome import Classification

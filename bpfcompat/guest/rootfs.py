@@ -8,9 +8,9 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import atomic, digest, disk, host, processes
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import atomic, digest, host
 

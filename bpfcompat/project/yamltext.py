@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError
 
 _VALUES_AT_MOST = 1_000_000

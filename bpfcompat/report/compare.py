@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.report.view import Report, Row
 
 CHANGES = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.outcome import Classification, Run, Status, Target
 
 LABELS = {

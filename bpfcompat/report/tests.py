@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from bpfcompat.dataclass import dataclass
 from bpfcompat.report.view import Report, Row
 
 NOT_RUN = "-"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.outcome import Status
 from bpfcompat.report import gate
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from bpfcompat import architecture
 from bpfcompat.architecture import Architecture
+from bpfcompat.dataclass import dataclass
 from bpfcompat.outcome import Classification
 
 Findings = dict[str, Any]

@@ -11,11 +11,12 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat import architecture
 from bpfcompat.architecture import Architecture
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.outcome import Classification
 from bpfcompat.system import atomic, host

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.guest import STREAM_KEPT
 from bpfcompat.model import Ready
 from bpfcompat.outcome import Classification, Counted, Outcome, OutcomeKind, Stream, Taint

@@ -12,13 +12,14 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from pexpect import EOF, TIMEOUT
 from pexpect.fdpexpect import fdspawn
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.guest import PROTOCOL
 from bpfcompat.vm.job import FOREVER
 

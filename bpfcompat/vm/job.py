@@ -6,8 +6,8 @@ import secrets
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.model import Check, Payload, Ready
 
 Parts = Sequence[tuple[str, str]]

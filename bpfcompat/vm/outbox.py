@@ -6,10 +6,10 @@ import os
 import stat
 import tempfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.guest import OUTBOX_MIB
 from bpfcompat.outcome import COLLECTED, Collected
 from bpfcompat.system import digest

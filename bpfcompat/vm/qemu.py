@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.vm.arch import BOARDS, Board
 
 SERIAL_PORTS = ("console", "control", "stdout", "stderr")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from bpfcompat.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpfcompat import architecture, verdict
 from bpfcompat.architecture import Architecture
+from bpfcompat.dataclass import dataclass
 from bpfcompat.kernels import needs
 from bpfcompat.model import Job, Kernel
 from bpfcompat.outcome import Outcome, Record

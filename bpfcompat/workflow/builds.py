@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bpfcompat import architecture, kernels
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.model import Check, Job, Profile
 from bpfcompat.report import Progress

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.model import Check, Job
 from bpfcompat.outcome import Record
 from bpfcompat.records import manifests

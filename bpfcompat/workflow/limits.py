@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.model import DEFAULT_COMMAND_SECONDS, Check, Job, Kernel
 from bpfcompat.system import atomic
 from bpfcompat.vm import Machine

@@ -6,10 +6,11 @@ import contextlib
 import re
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bpfcompat import verdict
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import NoVerdict
 from bpfcompat.model import Check, Payload
 from bpfcompat.outcome import COLLECTED, Classification, Outcome, OutcomeKind, Status, TestResult

@@ -7,10 +7,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.model import Check, Profile, Project
 from bpfcompat.outcome import Outcome
 from bpfcompat.vm import bootimage, job

@@ -11,13 +11,13 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 from doit.reporter import ConsoleReporter
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Job, Profile, Project
 from bpfcompat.outcome import Run, Status, Target

@@ -15,11 +15,12 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from bpfcompat import verdict
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Expectation
 from bpfcompat.outcome import COLLECTED, Record, Verdict

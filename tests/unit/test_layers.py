@@ -15,7 +15,7 @@ import bpfcompat
 PACKAGE = Path(bpfcompat.__file__).parent
 
 ROOMS = [
-    ["validation", "model", "outcome", "errors", "architecture"],
+    ["dataclass", "validation", "model", "outcome", "errors", "architecture"],
     ["verdict"],
     ["system"],
     ["records"], ["guest"], ["kernels"],

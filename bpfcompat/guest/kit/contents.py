@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from bpfcompat.architecture import Architecture
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.system import atomic, digest
 

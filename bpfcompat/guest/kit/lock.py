@@ -6,10 +6,11 @@ import json
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from bpfcompat.architecture import AMD64, Architecture
+from bpfcompat.dataclass import dataclass
 from bpfcompat.guest.kit import contents
 from bpfcompat.system import atomic, debian, processes
 

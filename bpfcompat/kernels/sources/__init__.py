@@ -12,10 +12,10 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.model import Profile
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import fnmatch
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from bpfcompat import architecture
 from bpfcompat.architecture import Architecture
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import kit
 from bpfcompat.kernels import aptget, tree, unpack

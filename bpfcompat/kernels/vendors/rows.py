@@ -6,10 +6,10 @@ import functools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, did_you_mean
 
 TABLE = Path(__file__).with_name("table.json")

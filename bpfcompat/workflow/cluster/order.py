@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.guest import LAYOUT, PROTOCOL
 from bpfcompat.model import VERSION, Job, Kernel, Payload, Project
 from bpfcompat.outcome import Record

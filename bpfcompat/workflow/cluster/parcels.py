@@ -6,9 +6,9 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from bpfcompat.dataclass import dataclass
 from bpfcompat.system import digest, disk
 
 _PIECE = 4 << 20
