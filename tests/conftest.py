@@ -1,25 +1,18 @@
-"""One switch for what is too slow for every change: BPFCOMPAT_SLOW=1, which CI sets."""
+"""One switch for what is too slow for every change: BPFCOMPAT_SLOW=1, which CI sets, and =all, for which CI has no time."""
 
 import os
 
-import pytest
-
-SLOW = bool(os.environ.get("BPFCOMPAT_SLOW"))
+LEFT_OUT = {"": {"slow", "long"}, "1": {"long"}, "all": set()}[os.environ.get("BPFCOMPAT_SLOW", "")]
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out slow tests, unless they are asked for."""
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    if not SLOW and slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
+    """Leave out what there is no time for."""
+    left_out = [item for item in items if LEFT_OUT & {mark.name for mark in item.iter_markers()}]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_report_header():
-    return f"slow tests: {'run' if SLOW else 'left out (BPFCOMPAT_SLOW=1 runs them)'}"
-
-
-@pytest.fixture(scope="session")
-def slow():
-    """Tell whether there is time for what is too slow for every change."""
-    return SLOW
+    hint = " (BPFCOMPAT_SLOW=1 runs the slow ones, BPFCOMPAT_SLOW=all also the long ones)" if LEFT_OUT else ""
+    return f"left out: {' and '.join(sorted(LEFT_OUT, reverse=True)) or 'nothing'}{hint}"

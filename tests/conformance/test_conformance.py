@@ -1,4 +1,4 @@
-"""Every case on the oldest and the newest kernel, restored; where there is time, booted anew, on the kernels between, and on arm64."""
+"""Every case on the newest kernel, restored; where there is time, on the oldest, booted anew, on the kernels between, and on arm64."""
 
 from pathlib import Path
 
@@ -16,10 +16,11 @@ EDGES = ("debian-11-5.10", "debian-13-backports")
 BETWEEN = ("debian-12-6.1", "debian-13-6.12", "debian-13-6.18")
 ARM64 = tuple(f"{kernel}-arm64" for kernel in EDGES)
 WAYS = [
-    *(pytest.param(kernel, "warm", id=f"{kernel}-warm") for kernel in EDGES),
-    *(pytest.param(kernel, "warm", id=f"{kernel}-warm", marks=pytest.mark.slow) for kernel in (*BETWEEN, *ARM64)),
+    pytest.param(EDGES[0], "warm", id=f"{EDGES[0]}-warm", marks=pytest.mark.slow),
+    pytest.param(EDGES[1], "warm", id=f"{EDGES[1]}-warm"),
+    *(pytest.param(kernel, "warm", id=f"{kernel}-warm", marks=pytest.mark.long) for kernel in (*BETWEEN, *ARM64)),
     *(
-        pytest.param(kernel, "cold", id=f"{kernel}-cold", marks=pytest.mark.slow)
+        pytest.param(kernel, "cold", id=f"{kernel}-cold", marks=pytest.mark.long)
         for kernel in (*EDGES, *BETWEEN, *ARM64)
     ),
 ]

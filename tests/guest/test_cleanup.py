@@ -75,6 +75,7 @@ def test_a_signal_ends_the_run_with_130_and_a_report_of_what_is_known(project, s
     nothing_is_left(folder)
 
 
+@pytest.mark.slow
 def test_a_hundred_kills_at_random_moments_leave_nothing_and_store_nothing_wrong(project):
     folder = project("echo alive; exit 3", ", {id: b, kernel: 'apt:bullseye/linux-image-cloud-amd64'}]")
     subprocess.run([*TOOL, "run"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
@@ -124,6 +125,7 @@ def test_a_full_disk_is_no_verdict_and_no_traceback(project, kilobytes):
     assert not machines_of(folder)
 
 
+@pytest.mark.slow
 def test_a_cache_without_room_for_a_boot_image_boots_cold_and_says_so(project):
     folder = project("exit 3")
     cache = folder / "cache"

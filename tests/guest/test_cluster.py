@@ -146,7 +146,7 @@ def found_out(row):
 
 @pytest.mark.parametrize(
     ("commands", "matrix", "kernels"),
-    [(ENDINGS, TWO, 2), pytest.param(MANY, "quick", 3, marks=pytest.mark.slow)],
+    [pytest.param(ENDINGS, TWO, 2, marks=pytest.mark.slow), pytest.param(MANY, "quick", 3, marks=pytest.mark.long)],
     ids=["20", "201"],
 )
 def test_the_verdicts_are_those_of_one_machine(cluster, project, commands, matrix, kernels):
@@ -274,7 +274,7 @@ def test_a_worker_that_joins_late_gets_work(used_cluster, project, begin):
     assert child.poll() is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_whose_disk_is_full_costs_no_verdict(cluster, project, tmp_path):
     """Its cache is a file system of 3 MB: no kernel fits."""
     small = cluster.cache("full")
@@ -307,6 +307,7 @@ def other_kit(cluster, name):
     (target / "kit.json").write_text(json.dumps({**described, "identity": contents.identity(target)}))
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_kit_gives_records_of_their_own_or_is_refused(cluster, project):
     other_kit(cluster, "other")
     cluster.worker("other", kit=False)
@@ -326,7 +327,7 @@ def test_a_worker_with_another_kit_gives_records_of_their_own_or_is_refused(clus
     assert report(strict)["targets"][0]["worker"].startswith("same")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_slow_line_changes_no_verdict(cluster, project):
     line = SlowLine(cluster.port)
     near, cluster.port = cluster.port, line.port
@@ -339,7 +340,7 @@ def test_a_slow_line_changes_no_verdict(cluster, project):
     assert report(folder)["targets"][1]["functional"]["tests"][0]["stdout_bytes"] == 300000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_with_keys_only_who_has_them_is_heard(tmp_path, project):
     subprocess.run([*TOOL, "cluster", "keys", "keys"], cwd=tmp_path, check=True, capture_output=True)
     keys = tmp_path / "keys"
@@ -364,7 +365,7 @@ def test_with_keys_only_who_has_them_is_heard(tmp_path, project):
         cluster.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_that_are_killed_at_random_cost_no_verdict():
     done = subprocess.run(
         [sys.executable, "-m", "bench.soak_cluster", "120"], capture_output=True, text=True, check=False

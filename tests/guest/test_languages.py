@@ -45,6 +45,7 @@ def test_go_test_says_what_it_says_and_ends_as_it_ends(tmp_path, kernel):
     assert re.search(r"counter_test.go:\d+: \d+ hits \(<nil>\), want 100 or more", failed.stdout)
 
 
+@pytest.mark.slow
 @needs_cargo
 def test_cargo_test_runs_in_the_guest(tmp_path):
     folder = copied("rust", tmp_path)

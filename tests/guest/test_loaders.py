@@ -82,7 +82,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("language", ["c", "go", "rust"])
+@pytest.mark.parametrize("language", ["c", *(pytest.param(other, marks=pytest.mark.slow) for other in ("go", "rust"))])
 def test_a_real_loader_s_failure_has_its_hint(language, loaders, objects, profiles, tmp_path):
     loader = loaders(language)
     checks = tuple(

@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 
+import pytest
+
 from bpfcompat.outcome import Status
 
 from .conftest import KERNELS
@@ -34,6 +36,7 @@ LOOKS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_kernel_looks_like_a_machine(verdicts):
     records = verdicts(*LOOKS.values(), kernels=KERNELS)
     failed = [

@@ -199,6 +199,7 @@ def options(four):
     return {name: facts.options(kernel.config) for name, kernel in fetched.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("name", FACTS)
 def test_an_object_fares_as_upstream_s_history_says(table, options, name, kernel):
@@ -218,6 +219,7 @@ def test_an_object_fares_as_upstream_s_history_says(table, options, name, kernel
     assert verdict.failed_stage == fact.stage or not fact.stage
 
 
+@pytest.mark.slow
 def test_the_report_tells_each_program_and_validates(table):
     from bpfcompat.project import schema
 
@@ -250,6 +252,7 @@ def test_the_report_tells_each_program_and_validates(table):
         assert any("map 'events' declares 0 entries" in note for note in rows["unsized", kernel]["notes"])
 
 
+@pytest.mark.slow
 def test_an_lsm_program_that_is_never_called_is_told(table):
     """Debian 11 has CONFIG_BPF_LSM, but bpf is not in its CONFIG_LSM, so programs attach and nothing calls them."""
     notes = {name: by_cell(table)["lsm", name].record.outcome.notes for name in KERNELS}
@@ -257,6 +260,7 @@ def test_an_lsm_program_that_is_never_called_is_told(table):
     assert not any("never called" in note for note in notes["debian-12-6.1"])
 
 
+@pytest.mark.slow
 def test_what_a_kernel_charges_to_rlimit_memlock_is_told(table):
     """The ring buffer has 256 KiB, and a distribution of 5.10 gives 64."""
     for kernel, version in KERNELS.items():
@@ -265,12 +269,14 @@ def test_what_a_kernel_charges_to_rlimit_memlock_is_told(table):
         assert not told or "and a distribution gives 64: its loader has to raise that" in told[0]
 
 
+@pytest.mark.slow
 def test_no_failure_is_of_an_unknown_class(table):
     classes = {target.record.verdict.classification for target in table.targets}
     assert Classification.UNKNOWN not in classes
     assert len(FACTS) >= 40
 
 
+@pytest.mark.slow
 def test_objects_and_their_own_loader_agree_on_every_kernel(run, objects, tmp_path):
     (tmp_path / "loop.yaml").write_text("programs: [{name: require_bpf_loop, load: true}]\n")
     (tmp_path / "multi.yaml").write_text("programs: [{name: require_kprobe_multi, load: true}]\n")
@@ -351,6 +357,7 @@ def test_a_manifest_says_what_a_loader_would_do(run, objects, tmp_path):
             assert programs["on_absent"]["attach"] == "skipped"
 
 
+@pytest.mark.slow
 def test_tests_run_while_the_programs_are_attached(run, objects, tmp_path):
     (tmp_path / "good.yaml").write_text(
         "functional_tests:\n"
@@ -405,6 +412,7 @@ def test_a_locked_down_kernel_denies_and_is_not_called_incapable(run, objects, f
     assert "it is locked down (confidentiality)" in verdict.reason
 
 
+@pytest.mark.slow
 def test_a_helper_that_a_locked_down_kernel_refuses_is_named_as_the_object_calls_it(run, objects, four):
     """The verifier speaks of bpf_probe_read, which libbpf puts in the place of bpf_probe_read_kernel there."""
     locked = tuple(replace(profile, cmdline="lockdown=confidentiality") for profile in four.profiles)
@@ -432,6 +440,7 @@ def test_a_module_is_loaded_before_the_object_and_the_command(run, objects, tmp_
         assert verdict.status is Status.PASS, (name, kernel, verdict.reason)
 
 
+@pytest.mark.slow
 def test_more_memory_is_named_where_the_guest_has_not_enough(table):
     rows = {(row["check"], row["profile_id"]): row for row in document.render(table, {"json": "x"})["targets"]}
     for kernel in KERNELS:

@@ -23,6 +23,7 @@ def overload():
         hog.wait()
 
 
+@pytest.mark.slow
 def test_only_a_limit_of_our_own_is_excused_by_a_busy_machine(verdicts, monkeypatch, overload):
     monkeypatch.setattr(limits, "DEFAULT_COMMAND_SECONDS", 3.0)
     monkeypatch.setattr(limits, "_SLOWEST", 1.0)

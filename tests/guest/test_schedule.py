@@ -38,6 +38,7 @@ def test_the_kernel_that_failed_last_time_comes_first(tmp_path, failing):
     assert rows(project, force=True, jobs=1)[0] == failing
 
 
+@pytest.mark.slow
 def test_verdicts_come_while_images_are_still_being_made(tmp_path, own_images, monkeypatch):
     project = Project((Check("true"),), Matrix(MVP), tmp_path)
     rows(project, jobs=1)  # so that what is missing afterwards is the images alone

@@ -69,7 +69,7 @@ def shop(tmp_path_factory):
     keys.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_it_resolves(row, shop, tmp_path, monkeypatch):
     bases = [url.split()[0].removeprefix("mirrorlist:").removesuffix("mirror.list") for url in row.url]

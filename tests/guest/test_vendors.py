@@ -146,6 +146,7 @@ def mapped(shop, monkeypatch):
     ]))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_production_matrix_works_by_changing_base_urls_only(filled, had, tmp_path):
     """Each row but Debian's, whose keys alone stand in for those that nobody here can sign with."""
     rows = [one for one in matrix.load("production", tmp_path).profiles if not one.kernel.startswith("apt:")]

@@ -58,6 +58,7 @@ def warm_records_that_cold_boots_confirm(verdicts, folder, kernels):
     return warm
 
 
+@pytest.mark.slow
 def test_warm_and_cold_boots_tell_the_same_on_every_kernel(verdicts, tmp_path):
     warm_records_that_cold_boots_confirm(verdicts, tmp_path, KERNELS)
 
@@ -184,6 +185,7 @@ def test_state_that_qemu_does_not_take_is_not_fatal(verdicts, image, capfd):
     assert not image.exists()
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_leaves_nothing_that_a_later_run_trusts(tmp_path, verdicts, image, own_images):
     """kill -9 while images are saved and restored; afterwards every image is whole, and no process is left."""
     project = tmp_path / "project"

@@ -83,6 +83,7 @@ class Runner:
         return self
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("user", ["root", "tester"])
 def test_the_steps_of_the_action_on_an_imitated_ubuntu(shared, user):  # noqa: F811
@@ -114,6 +115,7 @@ def test_the_steps_of_the_action_on_an_imitated_ubuntu(shared, user):  # noqa: F
         assert (shared / "runner" / "path").read_text() == "/shared/runner/bpfcompat/bin\n"
 
 
+@pytest.mark.slow
 @needs_root
 def test_the_gitlab_example_on_an_imitated_ubuntu(shared):  # noqa: F811
     job = yaml.safe_load((EXAMPLES / "gitlab.yml").read_text())["kernels"]

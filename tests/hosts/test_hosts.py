@@ -20,7 +20,10 @@ from . import roots
 ROOT = Path(__file__).parents[2]
 NAMES = os.environ.get("BPFCOMPAT_HOSTS", "ubuntu").split()
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap and chroot need root; CI is root")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap and chroot need root; CI is root"),
+]
 
 PROJECT = """
 checks:

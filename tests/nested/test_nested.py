@@ -155,7 +155,7 @@ def nested(folder, boot, root, loader):
     return evidence / "collected"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(0)  # the outer machine has a limit of its own
 @pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap and chroot need root; CI is root")
 @pytest.mark.parametrize("boot", ["warm", "cold"])
