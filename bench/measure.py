@@ -60,6 +60,8 @@ class Ran:
     code: int
     rss_mib: float
     """Of the largest process among it and its children."""
+    processor_seconds: float
+    """Of it and of all children that it has waited for."""
 
 
 def run(argv: Sequence[str | Path], cwd: Path, log: Path | None = None, **environment: str) -> Ran:
@@ -75,7 +77,7 @@ def run(argv: Sequence[str | Path], cwd: Path, log: Path | None = None, **enviro
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - started
     child.returncode = os.waitstatus_to_exitcode(status)
-    return Ran(seconds, child.returncode, usage.ru_maxrss / 1024)
+    return Ran(seconds, child.returncode, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 def right(ran: Ran, code: int = 0) -> Ran:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.measure import Row, in_turns, run
@@ -19,22 +20,31 @@ KERNEL = "bookworm/linux-image-amd64"
 
 def virtme_ng(folder: Path, repeat: int) -> list[Row]:
     """Compare with virtme-ng, without KVM on both sides if there is none."""
+    calls = side_by_side(folder)
+    if not calls:
+        return []
+    found = in_turns(calls, min(repeat, 3))
+    ratios = tuple(slow / fast for slow, fast in zip(found["theirs"], found["ours"], strict=True))
+    return [
+        Row("full 6.1 kernel, loader, bpfcompat, warm", found["ours"]),
+        Row("full 6.1 kernel, loader, bpfcompat, cold", found["ours, cold"]),
+        Row("full 6.1 kernel, loader, virtme-ng", found["theirs"]),
+        Row("virtme-ng against warm", ratios, "times", 20, more_is_better=True),
+    ]
+
+
+def side_by_side(folder: Path) -> dict[str, Callable[[], float]]:
+    """Return what runs a changed loader on one kernel, by our tool and by virtme-ng, each in seconds; nothing if that is not to be had."""
     prepared = _prepare(folder)
     if prepared is None:
-        return []
+        return {}
     vng, image = prepared
     profile = Profile("full-6.1", f"apt:{KERNEL}")
     write_project(folder, (profile,))
-    changed_loader(folder)
-    tool(folder)
 
-    def ours() -> float:
+    def ours(*flags: str) -> float:
         changed_loader(folder)
-        return tool(folder)
-
-    def ours_cold() -> float:
-        changed_loader(folder)
-        return tool(folder, "--cold")
+        return tool(folder, *flags)
 
     def theirs() -> float:
         log, loader = folder / "vng.log", changed_loader(folder)
@@ -47,14 +57,8 @@ def virtme_ng(folder: Path, repeat: int) -> list[Row]:
             raise SystemExit(f"bench: virtme-ng did not run the loader:\n{log.read_text(errors='replace')[-2000:]}")
         return ran.seconds
 
-    found = in_turns({"ours": ours, "cold": ours_cold, "theirs": theirs}, min(repeat, 3))
-    ratios = tuple(slow / fast for slow, fast in zip(found["theirs"], found["ours"], strict=True))
-    return [
-        Row("full 6.1 kernel, loader, bpfcompat, warm", found["ours"]),
-        Row("full 6.1 kernel, loader, bpfcompat, cold", found["cold"]),
-        Row("full 6.1 kernel, loader, virtme-ng", found["theirs"]),
-        Row("virtme-ng against warm", ratios, "times", 40, more_is_better=True),
-    ]
+    ours()
+    return {"ours": ours, "ours, cold": lambda: ours("--cold"), "theirs": theirs}
 
 
 def _prepare(folder: Path) -> tuple[Path, Path] | None:

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import functools
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 
+from bench import peers
 from bench.measure import TOOL, Row, right, run
-from bench.scenes import MVP, changed_loader, emulator_only, told_seconds, tool, write_project
+from bench.scenes import MVP, changed_loader, emulator_only, ten, told_seconds, tool, twenty_checks, write_project
 from bpfcompat.model import Profile
 
 _PROFILES = 1000
 _BYTES = 10_000_000
+_VERDICTS = 200
+_IDLE_SECONDS = 1.0
+"""Between two changes of a loader that is watched, as there is between two builds: the machine of the next run is restored."""
 
 
 def ratios(folder: Path, repeat: int) -> list[Row]:
     """Everything once in each turn, and the medians of what one took in times of another."""
-    measures = {**_floors(folder), **_runs(folder)}
-    turns = [{name: measure() for name, measure in measures.items()} for _ in range(repeat)]
+    peer = folder / "peer"
+    peer.mkdir()
+    compared = peers.side_by_side(peer)
+    with _Watch(folder / "watch") as watch:
+        measures = {**_floors(folder), **_runs(folder), "watch": watch.change, **compared}
+        turns = [{name: measure() for name, measure in measures.items()} for _ in range(repeat)]
 
     def row(what: str, over: str, under: str, target: float | None = None) -> Row:
         return Row(what, tuple(turn[over] / turn[under] for turn in turns), "times", target)
@@ -26,10 +39,21 @@ def ratios(folder: Path, repeat: int) -> list[Row]:
     return [
         row("changed loader, warm, whole process / QEMU's start and end", "loader", "qemu", 8),
         row("`true`, warm, whole process / QEMU's start and end", "true", "qemu", 5),
+        row("changed loader in `watch`, to its verdict / QEMU's start and end", "watch", "qemu", 5),
         row("changed loader, warm, whole process / its own run in the guest", "loader", "loader itself"),
+        row(
+            f"{_VERDICTS} verdicts, processor time / {_VERDICTS} times the loader's own run",
+            "verdicts",
+            "loader itself",
+            2,
+        ),
         row("10 MB of output / the same command, silent", "output", "silent", 1.3),
         row("nothing to do, 1 profile / Python's own start", "nothing", "python", 4),
         row(f"nothing to do, {_PROFILES:,} profiles / Python's own start", "nothing-many", "python", 12),
+        *(
+            [replace(row("virtme-ng / warm run, same loader, same kernel", "theirs", "ours", 20), more_is_better=True)]
+            * bool(compared)
+        ),
     ]
 
 
@@ -64,10 +88,58 @@ def _runs(folder: Path) -> dict[str, Callable[[], float]]:
         changed_loader(loaders)
         return right(run([*TOOL, "run"], loaders)).seconds
 
+    def verdicts() -> float:
+        """Return the processor time of one of them."""
+        changed_loader(matrix)
+        return right(run([*TOOL, "run"], matrix)).processor_seconds / _VERDICTS
+
+    matrix = folder / "matrix"
+    matrix.mkdir()
+    write_project(matrix, ten(), twenty_checks())
     loader()
+    verdicts()
     return {
+        "verdicts": verdicts,
         "loader": loader,
         "loader itself": lambda: told_seconds(loaders),
         **{name: functools.partial(tool, folder / name, "--force") for name in ("true", "silent", "output")},
         **{name: functools.partial(tool, folder / name) for name in ("nothing", "nothing-many")},
     }
+
+
+class _Watch:
+    """A project that is watched, whose loader changes."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        write_project(folder, MVP[1:2])
+        changed_loader(folder)
+        self._process = subprocess.Popen(
+            [*TOOL, "watch"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self._until_verdict()
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
+
+    def change(self) -> float:
+        """Return the seconds from a change to its verdict."""
+        time.sleep(_IDLE_SECONDS)
+        changed_loader(self._folder)
+        started = time.perf_counter()
+        self._until_verdict()
+        return time.perf_counter() - started
+
+    def _until_verdict(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            if line.startswith(b"1 passed"):
+                return
+        raise SystemExit("bench: what is watched did not pass")

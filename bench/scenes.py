@@ -206,10 +206,15 @@ def ten() -> tuple[Profile, ...]:
     )
 
 
+def twenty_checks() -> str:
+    """Return twenty checks that differ, as a project file has them."""
+    checks = [{"name": f"c{n}", "command": f"N={n} $BPFCOMPAT_BIN --self-test", "binary": "loader"} for n in range(20)]
+    return f"checks: {json.dumps(checks)}\n"
+
+
 def many_verdicts(folder: Path, repeat: int) -> list[Row]:
     """Twenty checks on ten machines."""
-    checks = [{"name": f"c{n}", "command": f"N={n} $BPFCOMPAT_BIN --self-test", "binary": "loader"} for n in range(20)]
-    write_project(folder, ten(), f"checks: {json.dumps(checks)}\n")
+    write_project(folder, ten(), twenty_checks())
 
     def change() -> float:
         changed_loader(folder)
