@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-import tarfile
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.outcome import Classification
 from bpfcompat.system import host, processes
+
+if TYPE_CHECKING:
+    import tarfile
 
 KERNEL = re.compile(r"boot/(?:vmlinuz|vmlinux|config)[^/]*|lib/modules/[^/]+/.+")
 HEADERS = re.compile(r"src/linux-[^/]+(?:/.+)?|lib/linux-kbuild-[^/]+/.+|lib/modules/[^/]+/(?:build|source)")
@@ -58,6 +60,8 @@ def layer(path: Path, folder: Path, wanted: re.Pattern[str] = KERNEL) -> None:
 
     Raises NoVerdict for a damaged archive, and for one with a name that leads out of `folder`.
     """
+    import tarfile  # what is fetched already needs none
+
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as archive:
             _extract(archive, folder, wanted)

@@ -214,6 +214,8 @@ class Restored:
                     raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
                 memory = qemu.Memory(image / "ram", saving=False)
                 self._emulator = Emulator(machine, disk, folder, memory, console)
+                import bpfcompat.vm.machine  # noqa: F401 - for `resume`; QEMU starts meanwhile
+
                 with _told(self._emulator):
                     _restore(self._emulator.monitor(_RESTORE_SECONDS), state)
         except (OSError, ValueError, KeyError, TypeError) as error:

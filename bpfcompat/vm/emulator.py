@@ -8,14 +8,17 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.outcome import Classification
 from bpfcompat.system import processes
 from bpfcompat.vm import qemu
-from bpfcompat.vm.console import Control, Live, Streams
 from bpfcompat.vm.outbox import Outbox
 from bpfcompat.vm.qmp import Monitor
+
+if TYPE_CHECKING:
+    from bpfcompat.vm.console import Live, Streams
 
 ALIVE_SECONDS = 2.0
 """So long a machine may be silent, or a QEMU whose ports are closed be on its way out."""
@@ -64,6 +67,8 @@ class Emulator:
             for end in theirs:
                 end.close()
         self._ports = dict(zip(qemu.SERIAL_PORTS, ours, strict=False))
+        from bpfcompat.vm.console import Control  # with it comes pexpect: QEMU starts meanwhile
+
         self.control = Control(self._ports["control"])
         self.streams: Streams | None = None
         self._monitor: Monitor | None = None
@@ -80,6 +85,8 @@ class Emulator:
         on_panic: called, by the thread that reads, when the console shows a panic.
         live: what takes the command's streams instead.
         """
+        from bpfcompat.vm.console import Streams
+
         self.streams = Streams(self._ports, self.folder, on_panic, live)
         return self.streams
 
