@@ -1,4 +1,4 @@
-"""Machines that are restored before their jobs come, and do not run yet: a job then finds one that waits for it."""
+"""Machines that are restored before their jobs come: a job then finds one that waits for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COPIED_AT_MOST = 32 << 20
 class Standby:
     """Restored machines that no job has yet. Methods are called from several threads.
 
-    Such a machine is paused: it takes no processor, and its clock stands still. It shares its memory with the boot image.
+    Such a machine is idle: it takes half a hundredth of a processor, and shares its memory with the boot image.
     A machine that cannot be restored is none; the job that would have had it restores its own, and tells what is wrong.
     """
 
@@ -145,7 +145,7 @@ class _Waiting:
             return None
         try:
             self._restored.bring(disk)
-            return self._restored.resume(evidence)
+            return self._restored.guest(evidence)
         except (NoVerdict, OSError):
             self._restored.stop()
             return None
