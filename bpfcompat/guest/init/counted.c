@@ -5,16 +5,19 @@
 /* Processes that the kernel has killed for want of memory since it booted (mm/vmstat.c, Linux 4.13); -1 where it does not count. */
 static long long memory_kills(void)
 {
-	FILE *file = fopen("/proc/vmstat", "re");
-	char line[128];
-	long long kills = -1;
+	static char text[64 * 1024];
+	size_t length = 0;
+	ssize_t got;
+	const char *found;
+	int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
 
-	while (file && kills < 0 && fgets(line, sizeof(line), file))
-		if (sscanf(line, "oom_kill %lld", &kills) != 1)
-			kills = -1;
-	if (file)
-		fclose(file);
-	return kills;
+	while (fd >= 0 && (got = read(fd, text + length, sizeof(text) - 1 - length)) > 0)
+		length += (size_t)got;
+	text[length] = 0;
+	if (fd >= 0)
+		close(fd);
+	found = strstr(text, "\noom_kill ");
+	return found ? strtoll(found + strlen("\noom_kill "), NULL, 10) : -1;
 }
 
 static char unknown_words[1024];

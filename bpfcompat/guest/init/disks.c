@@ -25,6 +25,8 @@ static bool find_disk(const char *serial, char *device, size_t size)
 	return found;
 }
 
+static char payload_device[300]; /* found before the guest is saved; empty where there is none */
+
 static bool mount_disk(const char *device, const char *target)
 {
 	return mount(device, target, "ext4", MS_RDONLY | MS_NODEV, "noload") == 0;
@@ -246,14 +248,16 @@ static void mount_system(void)
 	if (access(ROOTFS "/lost+found", F_OK) == 0)
 		mount_rootfs();
 	link_headers();
+	if (!find_disk("payload", payload_device, sizeof(payload_device)))
+		*payload_device = 0;
 }
 
 static void mount_payload(void)
 {
-	char device[300];
+	const char *device = payload_device;
 	int fd;
 
-	if (!find_disk("payload", device, sizeof(device))) {
+	if (!*device) {
 		/* For a kernel without disks it came in the initramfs, with the lost+found of the disk that it would have been. */
 		if (access(PAYLOAD_ROOT "/lost+found", F_OK) < 0)
 			refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");

@@ -36,18 +36,16 @@ static bool lay_over(const char *from, const char *target, size_t number)
  * copied: it is small. With Debian's cloud kernels overlayfs is a module, and to have it loaded takes an emulated guest 0.25 s, as long
  * as all else before a program starts.
  */
-static void share_folder(const char *from, const char *target, size_t number, bool copied)
+static void share_folder(const char *from, const char *target, size_t number, bool copied, const struct stat *status)
 {
-	struct stat status;
-
 	make_folders(target);
 	if (!copied && lay_over(from, target, number))
 		return;
-	if (mount("tmpfs", target, "tmpfs", 0, NULL) < 0 || stat(from, &status) < 0) /* nothing of what stands there otherwise is seen */
+	if (mount("tmpfs", target, "tmpfs", 0, NULL) < 0) /* nothing of what stands there otherwise is seen */
 		refuse("no memory for %s: %s", target, strerror(errno));
 	copy_tree(from, target, true);
-	chmod(target, status.st_mode & 07777);
-	keep_times(target, &status);
+	chmod(target, status->st_mode & 07777);
+	keep_times(target, status);
 }
 
 static void share_all(const struct job *job)
@@ -61,7 +59,7 @@ static void share_all(const struct job *job)
 		if (stat(from, &status) < 0)
 			refuse("%s is not in the payload: %s", job->shares[i], strerror(errno));
 		if (S_ISDIR(status.st_mode))
-			share_folder(from, target, i, job->copied[i]);
+			share_folder(from, target, i, job->copied[i], &status);
 		else
 			share_file(from, target);
 	}
