@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bpfcompat.model import Project
     from bpfcompat.workflow import Options
+    from tests.guest.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -150,21 +151,29 @@ def real(checks: int, turns: int) -> dict[str, Any]:
                 cluster.worker(worker)
             how = Options(cluster=cluster.address, offline=True, force=True)
             first = took(there, how)
-            made_images = sum(len(cluster.boot_images(worker)) for worker in ("one", "two"))
-            pairs = [(took(here, alone), took(there, how)) for _ in range(turns)]
+            made_images = [_images(cluster)]
+            pairs = []
+            for _ in range(turns):
+                pairs.append((took(here, alone), took(there, how)))
+                made_images.append(_images(cluster))
         finally:
             cluster.close()
     return {
         "verdicts": len(first.exit_codes),
         "equal": all(one.exit_codes == first.exit_codes for pair in pairs for one in pair),
-        "boot images made": made_images,
+        "boot images made, by the end of each": made_images,
         "two workers, nothing there": round(first.seconds, 1),
         "bytes, nothing there": first.line, "parcels": first.parcels,
         "here, two jobs": [round(one.seconds, 1) for one, _ in pairs],
         "two workers": [round(one.seconds, 1) for _, one in pairs],
         "ratio of each turn": [round(two.seconds / one.seconds, 3) for one, two in pairs],
         "bytes a job": [round(two.line / len(two.exit_codes)) for _, two in pairs],
+        "parcels of each turn": [two.parcels for _, two in pairs],
     }  # fmt: skip
+
+
+def _images(cluster: Cluster) -> int:
+    return sum(len(cluster.boot_images(worker)) for worker in ("one", "two"))
 
 
 def main() -> int:
@@ -196,7 +205,12 @@ def main() -> int:
         found = real(options.real, options.turns)
         # What a run costs is taken from this machine as busy as it is; all the rest is what the table below is made of.
         seconds = 2 * min(found["here, two jobs"]) / found["verdicts"]
-        costs = replace(Costs(), run=seconds, kernel_bytes=found["parcels"] / found["boot images made"], line=1e9)
+        costs = replace(
+            Costs(),
+            run=seconds,
+            kernel_bytes=found["parcels"] / found["boot images made, by the end of each"][0],
+            line=1e9,
+        )
         said = simulate(costs, 2, 3, options.real, given=True)
         print(json.dumps({**found, "the simulation says": asdict(said)}, indent=2))
         return 0 if found["equal"] else 1
