@@ -17,6 +17,8 @@ from bpfcompat.model import Profile
 from bpfcompat.system import debian, digest
 from tests.parts import KIT
 
+pytestmark = pytest.mark.slow
+
 SUITE = "mine-backports"
 PROFILE = Profile("x", f"apt:{SUITE}/linux-image-mine")
 

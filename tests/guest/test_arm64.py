@@ -28,6 +28,8 @@ from .test_warm import (
     warm_records_that_cold_boots_confirm,
 )
 
+pytestmark = pytest.mark.slow
+
 CACHE = host.cache_folder()
 OLDEST, NEWEST = ARM64
 
@@ -47,7 +49,6 @@ def compiled(tmp_path_factory):
     return compile_source
 
 
-@pytest.mark.slow
 def test_warm_and_cold_boots_tell_the_same(verdicts, tmp_path):
     for record in warm_records_that_cold_boots_confirm(verdicts, tmp_path, ARM64):
         assert (record.outcome.observed.machine, record.key_parts["architecture"]) == ("aarch64", "aarch64")
@@ -169,7 +170,6 @@ OWN = {
 """Trampolines came to arm64 with 6.0, and what attaches them to functions with 6.4."""
 
 
-@pytest.mark.slow
 def test_objects_fare_as_upstream_s_history_of_arm64_says(tmp_path, profiles, objects):
     checks = tuple(tried(name, objects / f"{name}.bpf.o") for name in (*SAME, *OWN))
     chosen = Matrix(tuple(profiles[name] for name in ARM64))

@@ -13,6 +13,8 @@ from bpfcompat.workflow.session import Options, Session
 
 from .conftest import KERNELS
 
+pytestmark = pytest.mark.slow
+
 LOADS = r"""
 #include <linux/bpf.h>
 #include <stdint.h>

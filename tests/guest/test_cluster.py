@@ -15,6 +15,8 @@ from tests.parts import KIT
 
 from .cluster import Cluster, SlowLine, machines_below, report, wait_until
 
+pytestmark = pytest.mark.slow
+
 TOOL = (sys.executable, "-m", "bpfcompat")
 ENDINGS = (
     "true",
@@ -146,7 +148,7 @@ def found_out(row):
 
 @pytest.mark.parametrize(
     ("commands", "matrix", "kernels"),
-    [pytest.param(ENDINGS, TWO, 2, marks=pytest.mark.slow), pytest.param(MANY, "quick", 3, marks=pytest.mark.long)],
+    [(ENDINGS, TWO, 2), pytest.param(MANY, "quick", 3, marks=pytest.mark.long)],
     ids=["20", "201"],
 )
 def test_the_verdicts_are_those_of_one_machine(cluster, project, commands, matrix, kernels):
@@ -307,7 +309,6 @@ def other_kit(cluster, name):
     (target / "kit.json").write_text(json.dumps({**described, "identity": contents.identity(target)}))
 
 
-@pytest.mark.slow
 def test_a_worker_with_another_kit_gives_records_of_their_own_or_is_refused(cluster, project):
     other_kit(cluster, "other")
     cluster.worker("other", kit=False)

@@ -21,6 +21,8 @@ from bpfcompat.workflow.session import Options, Session
 from ..hosts import roots
 from .conftest import KERNELS
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = r'''
 import ctypes, os
 from bcc import BPF
@@ -67,7 +69,6 @@ def test_they_stand_where_modules_and_bcc_look_for_them(profiles, tmp_path):
     assert record.verdict.status is Status.PASS, record.outcome
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap needs root; CI is root")
 def test_bcc_compiles_and_runs_with_them_and_is_told_of_them_without(profiles, tmp_path):
     rootfs = roots.bootstrapped("bcc", "trixie", ["python3-bpfcc"])

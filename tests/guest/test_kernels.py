@@ -13,6 +13,8 @@ from bpfcompat.model import Profile
 from bpfcompat.project import document, schema
 from bpfcompat.system import host
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch, profiles):

@@ -15,6 +15,8 @@ from bpfcompat.workflow.session import Options, Session
 
 from .conftest import KERNELS
 
+pytestmark = pytest.mark.slow
+
 LOADERS, OBJECTS = (Path(__file__).parents[1] / name for name in ("loaders", "objects"))
 OLD, MIDDLE, NEW = KERNELS
 
@@ -82,7 +84,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("language", ["c", *(pytest.param(other, marks=pytest.mark.slow) for other in ("go", "rust"))])
+@pytest.mark.parametrize("language", ["c", "go", "rust"])
 def test_a_real_loader_s_failure_has_its_hint(language, loaders, objects, profiles, tmp_path):
     loader = loaders(language)
     checks = tuple(

@@ -89,6 +89,7 @@ def test_a_command_runs_meanwhile_and_must_pass(verdicts):
     assert fails.verdict.exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "ready", "classification", "words", "stored"),
     [
@@ -133,6 +134,7 @@ def test_streams_stay_exact(verdicts, tmp_path):
     assert (folder / "stderr.log").read_bytes() == binary
 
 
+@pytest.mark.slow
 def test_a_sign_behind_a_flood_is_no_verdict(verdicts):
     flood = f"trap 'exit 0' INT; head -c 300000 /dev/zero | tr '\\0' x; echo attached; {WAITS}"
     (record,) = verdicts(flood, ready=Ready("stdout", "attached", within=15.0))

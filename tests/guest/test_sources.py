@@ -31,6 +31,8 @@ from tests.parts import KIT
 
 from .conftest import debian_package
 
+pytestmark = pytest.mark.slow
+
 COMMAND = "uname -r; modprobe -n -v veth >/dev/null 2>&1; ls /lib/modules"
 
 

@@ -25,6 +25,8 @@ from bpfcompat.workflow.session import Options, Session
 from . import repositories
 from .packages import Keys
 
+pytestmark = pytest.mark.slow
+
 KEYS = {
     "ubuntu-keyring": ("keyrings/ubuntu-archive-keyring.gpg",),
     "distribution-gpg-keys": (
@@ -146,7 +148,6 @@ def mapped(shop, monkeypatch):
     ]))  # fmt: skip
 
 
-@pytest.mark.slow
 def test_the_production_matrix_works_by_changing_base_urls_only(filled, had, tmp_path):
     """Each row but Debian's, whose keys alone stand in for those that nobody here can sign with."""
     rows = [one for one in matrix.load("production", tmp_path).profiles if not one.kernel.startswith("apt:")]

@@ -82,6 +82,7 @@ def test_two_restored_guests_share_no_random_numbers_and_know_the_time(verdicts)
     restored_guests_share_nothing(verdicts, KERNELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", [{"cpus": 2}, {"memory": 200}, {"memory": 3000, "cpus": 3}])
 def test_any_memory_and_any_number_of_processors(verdicts, machine):
     command = "nproc; awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo; echo done"
@@ -154,6 +155,7 @@ def is_made_anew_with_one_line(verdicts, kernel, image, damage, capfd):
     assert record.boot == "warm"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_an_image_that_is_not_whole_is_made_anew_with_one_line_and_never_trusted(verdicts, image, damage, capfd):
     is_made_anew_with_one_line(verdicts, KERNELS[1], image, damage, capfd)
