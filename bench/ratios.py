@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 from bench import peers
 from bench.measure import TOOL, Row, right, run
 from bench.scenes import MVP, changed_loader, emulator_only, ten, told_seconds, tool, twenty_checks, write_project
 from bpfcompat.model import Profile
+from tests.guest.watching import Watch
 
 _PROFILES = 1000
 _BYTES = 10_000_000
@@ -29,14 +29,15 @@ def ratios(folder: Path, repeat: int) -> list[Row]:
     peer = folder / "peer"
     peer.mkdir()
     compared = peers.side_by_side(peer)
-    with _Watch(folder / "watch") as watch:
-        measures = {**_floors(folder), **_runs(folder), "watch": watch.change, **compared}
+    compared.pop("ours, cold", None)  # no ratio here has it
+    with _watched(folder / "watch") as change:
+        measures = {**_floors(folder), **_runs(folder), "watch": change, **compared}
         turns = [{name: measure() for name, measure in measures.items()} for _ in range(repeat)]
 
     def row(what: str, over: str, under: str, target: float | None = None) -> Row:
         return Row(what, tuple(turn[over] / turn[under] for turn in turns), "times", target)
 
-    return [
+    rows = [
         row("changed loader, warm, whole process / QEMU's start and end", "loader", "qemu", 8),
         row("`true`, warm, whole process / QEMU's start and end", "true", "qemu", 5),
         row("changed loader in `watch`, to its verdict / QEMU's start and end", "watch", "qemu", 5),
@@ -50,11 +51,11 @@ def ratios(folder: Path, repeat: int) -> list[Row]:
         row("10 MB of output / the same command, silent", "output", "silent", 1.3),
         row("nothing to do, 1 profile / Python's own start", "nothing", "python", 4),
         row(f"nothing to do, {_PROFILES:,} profiles / Python's own start", "nothing-many", "python", 12),
-        *(
-            [replace(row("virtme-ng / warm run, same loader, same kernel", "theirs", "ours", 20), more_is_better=True)]
-            * bool(compared)
-        ),
     ]
+    if compared:
+        against = row("virtme-ng / warm run, same loader, same kernel", "theirs", "ours", 20)
+        rows.append(replace(against, more_is_better=True))
+    return rows
 
 
 def _floors(folder: Path) -> dict[str, Callable[[], float]]:
@@ -107,39 +108,22 @@ def _runs(folder: Path) -> dict[str, Callable[[], float]]:
     }
 
 
-class _Watch:
-    """A project that is watched, whose loader changes."""
+@contextlib.contextmanager
+def _watched(folder: Path) -> Iterator[Callable[[], float]]:
+    """Yield what changes the loader of a project that is watched, and returns the seconds to its verdict."""
+    folder.mkdir()
+    write_project(folder, MVP[1:2])
+    changed_loader(folder)
+    watch = Watch(folder)
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._folder = folder
-        write_project(folder, MVP[1:2])
-        changed_loader(folder)
-        self._process = subprocess.Popen(
-            [*TOOL, "watch"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        self._until_verdict()
-
-    def __enter__(self) -> _Watch:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait()
-
-    def change(self) -> float:
-        """Return the seconds from a change to its verdict."""
+    def change() -> float:
         time.sleep(_IDLE_SECONDS)
-        changed_loader(self._folder)
+        changed_loader(folder)
         started = time.perf_counter()
-        self._until_verdict()
+        watch.next("^1 passed")
         return time.perf_counter() - started
 
-    def _until_verdict(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            if line.startswith(b"1 passed"):
-                return
-        raise SystemExit("bench: what is watched did not pass")
+    with watch.process:
+        watch.next("^1 passed")
+        yield change
+        watch.process.send_signal(signal.SIGINT)

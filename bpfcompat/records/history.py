@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import json
 import os
 from collections import Counter
@@ -45,8 +46,6 @@ def append(workdir: Path, report: dict[str, Any], text: str) -> None:
     text: the report as it was written.
     Raises BpfcompatError if the last line is damaged: a chain is not continued over a break. Raises OSError.
     """
-    import gzip  # a run that adds nothing needs none
-
     file = path(workdir)
     kept = gzip.compress(text.encode(errors="replace"), 1, mtime=0)
     with atomic.locked(file.with_name("lock")):
@@ -202,8 +201,6 @@ def report(workdir: Path, entry: Entry) -> dict[str, Any]:
     """Return the report that was kept of a run; raises BpfcompatError if it is gone or not what was written."""
     if problem := _report_problem(workdir, entry):
         raise BpfcompatError(problem, f"the last {REPORTS_KEPT} are kept; see `bpfcompat history verify`")
-    import gzip
-
     value: dict[str, Any] = json.loads(gzip.decompress((path(workdir).parent / entry["report"]).read_bytes()))
     return value
 

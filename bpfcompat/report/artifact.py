@@ -9,11 +9,11 @@ from bpfcompat.validation import Validation
 from bpfcompat.verdict import bpf, findings
 
 
-def fields(outcome: Outcome, found: dict[str, Any], validation: Validation) -> dict[str, Any]:
-    """Return the fields `validation`, `validator`, `btf`, `maps` and `programs` of a validator that came to its end.
-
-    found: what it found out.
-    """
+def fields(outcome: Outcome, validation: Validation | None) -> dict[str, Any]:
+    """Return the fields `validation`, and where the validator came to its end `validator`, `btf`, `maps`, `programs`."""
+    found = outcome.findings
+    if validation is None or found is None:
+        return {"validation": {"load_status": "skipped"}}
     optional = validation.may_stay_unattached
     return {
         "validation": {

@@ -7,23 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bpfcompat import architecture
-from bpfcompat.model import VERSION, Features, Ready, Shipped
-from bpfcompat.outcome import (
-    COLLECTED,
-    Outcome,
-    OutcomeKind,
-    Readiness,
-    Record,
-    Run,
-    Status,
-    Stream,
-    Target,
-    TestResult,
-)
-from bpfcompat.report import gate, identity
+from bpfcompat.model import VERSION, Ready, Shipped
+from bpfcompat.outcome import COLLECTED, Outcome, OutcomeKind, Readiness, Record, Run, Stream, Target, TestResult
+from bpfcompat.report import artifact, gate, identity
 from bpfcompat.system import digest, processes
-from bpfcompat.validation import Validation
-from bpfcompat.verdict import readiness, taint
+from bpfcompat.verdict import hints, readiness, taint
 
 
 def render(run: Run, paths: dict[str, str], source: dict[str, str] | None = None) -> dict[str, Any]:
@@ -114,10 +102,10 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "profile": declared,
         "host": _observed(record.outcome, declared),
         "kernel": record.kernel,
-        **_artifact(record.outcome, target.job.check.validation),
+        **artifact.fields(record.outcome, target.job.check.validation),
         "functional": _functional(target, run.project.redact),
         **{name: value for name, value in optional.items() if value is not None},
-        "hints": _hints(record, run.features.get(profile.id)),
+        "hints": list(hints.of(record, run.features.get(profile.id))),
         "cached": record.cached,
         "key": record.key,
         "started_at": record.started_at,
@@ -128,22 +116,6 @@ def _target(target: Target, run: Run) -> dict[str, Any]:
         "qemu_command": record.qemu_command,
         "notes": list(record.outcome.notes),
     }
-
-
-def _artifact(outcome: Outcome, validation: Validation | None) -> dict[str, Any]:
-    if validation is None or outcome.findings is None:
-        return {"validation": {"load_status": "skipped"}}
-    from bpfcompat.report import artifact  # with all that the validator may find out
-
-    return artifact.fields(outcome, outcome.findings, validation)
-
-
-def _hints(record: Record, features: Features | None) -> list[str]:
-    if record.verdict.status is Status.PASS:
-        return []
-    from bpfcompat.verdict import hints  # with all its patterns
-
-    return list(hints.of(record, features))
 
 
 def _observed(outcome: Outcome, declared: dict[str, str]) -> dict[str, str]:
@@ -173,8 +145,6 @@ def _functional(target: Target, redact: bool) -> dict[str, Any]:
     if validation is None:
         results = [_result(one) for one in target.record.outcome.results]
         return {"status": _ended(target.record), "tests": [_test(target, redact), *results]}
-    from bpfcompat.report import artifact
-
     tests = artifact.tests(target.record.outcome, validation)
     if redact:
         tests = [{**test, "command": _redacted(test["command"])} for test in tests]

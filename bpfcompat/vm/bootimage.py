@@ -227,16 +227,16 @@ class Restored:
             raise NoVerdict(Classification.HOST_FAILURE, f"{error}.") from error
 
     def guest(self, evidence: Path, live: Live | None = None) -> Guest:
-        """Begin to read what it says, and return it; raises NoVerdict if QEMU is gone.
+        """Begin to read what it says, and return it; raises NoVerdict if it has waited and QEMU is gone.
 
         evidence: a folder for its logs, on the filesystem of that which they are in; otherwise as `restore`.
         """
         from bpfcompat.vm.machine import Guest
 
         with _told(self._emulator):
-            if evidence != self._emulator.folder:
+            if evidence != self._emulator.folder:  # it has waited for its job
+                self._emulator.monitor(_RESTORE_SECONDS).execute("query-status")  # raises if QEMU is gone meanwhile
                 self._emulator.move(evidence)
-            self._emulator.monitor(_RESTORE_SECONDS).execute("query-status")
             return Guest(self._emulator, live)
 
     def bring(self, image: Path) -> None:

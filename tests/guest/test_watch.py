@@ -1,7 +1,6 @@
 """`bpfcompat watch` with a real loader that is rebuilt, and with a project file that is half written for a moment."""
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -10,28 +9,13 @@ import time
 import pytest
 
 from .conftest import machines_of
+from .watching import Watch
 
 PROJECT = """\
 command: $BPFCOMPAT_BIN
 binary: loader
 matrix: [{id: common, kernel: 'apt:bookworm/linux-image-cloud-amd64'}]
 """
-
-
-class Watch:
-    """A running `bpfcompat watch`, whose lines are read as they come."""
-
-    def __init__(self, folder):
-        # Whoever runs the tests in the background may ignore SIGINT, which children inherit.
-        line = ["env", "--default-signal=INT", sys.executable, "-m", "bpfcompat", "watch"]
-        self.process = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def next(self, pattern):
-        """Read on to the next line with a pattern."""
-        for line in self.process.stdout:
-            if re.search(pattern, line):
-                return line
-        raise AssertionError(f"it ended before {pattern!r}")
 
 
 @pytest.fixture
