@@ -2,7 +2,16 @@
 
 import os
 
-LEFT_OUT = {"": {"slow", "long"}, "1": {"long"}, "all": set()}[os.environ.get("BPFCOMPAT_SLOW", "")]
+import pytest
+
+CHOICES = {"": {"slow", "long"}, "1": {"long"}, "all": set()}
+CHOSEN = os.environ.get("BPFCOMPAT_SLOW", "")
+LEFT_OUT = CHOICES.get(CHOSEN, set())
+
+
+def pytest_configure():
+    if CHOSEN not in CHOICES:
+        raise pytest.UsageError(f"BPFCOMPAT_SLOW is {CHOSEN!r}: it is 1, all, or not set")
 
 
 def pytest_collection_modifyitems(config, items):

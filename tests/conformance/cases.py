@@ -49,6 +49,13 @@ class Case:
     """Whether it passes, where that is not plain from its exit code."""
     timeout: float = 900.0
     """Seconds: of a case that ends by itself, no machine is so slow; of one that never does, its wait."""
+    big: bool = False
+    """Whether it moves or fills so much that it takes seconds under emulation."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is left out of `./dev test`: what never ends is waited for, and what kills its machine is run again."""
+        return self.big or self.ends is not None
 
     def check(self, root: Path, guest: Architecture = AMD64) -> Check:
         """Return the check that runs this case, with its files written below `root`."""
@@ -216,7 +223,7 @@ CASES = [
     Case("one-byte", ":"),
     Case("200-lines", "\n".join(f"line_{n}=1" for n in range(199)) + "\ntest $line_198 = 1 && exit 9", 9),
     Case("crlf", "true\r\nexit 3\r\n", 2),
-    Case("100-kb", "test ${#x} = 0 " + "#" * 100_000),
+    Case("100-kb", "test ${#x} = 0 " + "#" * 100_000, big=True),
     Case("exec", "exec bash -c 'exit 5'", 5),
     Case("trap", "trap 'exit 9' EXIT; true", 9),
     Case("heredoc", "cat <<X\n$HOME `echo b`\nX\nexit 4", 4, out="/root b"),
@@ -244,13 +251,14 @@ CASES = [
     Case("nuls", "head -c 70000 /dev/zero", sizes=(70000, 0)),
     Case("escapes", "printf '\\033]0;x\\007\\033[2J\\233\\377\\376'; exit 6", 6, sizes=(13, 0)),
     Case("flow-control", "printf '\\021\\023\\003\\004\\032x'", sizes=(6, 0)),
-    Case("long-line", "head -c 10000000 /dev/zero | tr '\\0' x", sizes=(10_000_000, 0)),
-    Case("flood", "head -c 10000000 /dev/zero; exit 2", 2, sizes=(10_000_000, 0)),
+    Case("long-line", "head -c 10000000 /dev/zero | tr '\\0' x", sizes=(10_000_000, 0), big=True),
+    Case("flood", "head -c 10000000 /dev/zero; exit 2", 2, sizes=(10_000_000, 0), big=True),
     Case(
         "flood-both",
         "head -c 5000000 /dev/zero >&2 & head -c 5000000 /dev/zero; wait; exit 2",
         2,
         sizes=(5_000_000, 5_000_000),
+        big=True,
     ),
     Case("flood-without-end", "yes", None, ends=HANG, timeout=2),
     Case("flood-without-end-both", "yes >&2 & yes", None, ends=HANG, timeout=2),
@@ -314,9 +322,9 @@ CASES = [
     Case("poweroff", "poweroff -f", None, ends=LOST),
     Case("sysrq-reset", "echo b > /proc/sysrq-trigger", None, ends=LOST),
     # what runs out
-    Case("memory", "exec tail /dev/zero", 137, "SIGKILL", says="ran out of memory"),
-    Case("memory-of-a-child", "tail /dev/zero; echo $?; exit 6", 6, out="137", says="ran out of memory"),
-    Case("disk", "dd if=/dev/zero of=full bs=1M count=2000 2>/dev/null; echo x > more; exit 6", 6),
+    Case("memory", "exec tail /dev/zero", 137, "SIGKILL", says="ran out of memory", big=True),
+    Case("memory-of-a-child", "tail /dev/zero; echo $?; exit 6", 6, out="137", says="ran out of memory", big=True),
+    Case("disk", "dd if=/dev/zero of=full bs=1M count=2000 2>/dev/null; echo x > more; exit 6", 6, big=True),
     Case(
         "fork-bomb",
         f"{_CGROUP} (echo $BASHPID > /sys/fs/cgroup/b/cgroup.procs; b() {{ b | b & }}; b) 2>/dev/null; exit 3",

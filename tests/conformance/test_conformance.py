@@ -1,4 +1,5 @@
-"""Every case on the newest kernel, restored; where there is time, on the oldest, booted anew, on the kernels between, and on arm64."""
+"""The quick cases on the newest kernel, restored; where there is time, all of them, on the oldest, booted anew, on the kernels
+between, and on arm64."""
 
 from pathlib import Path
 
@@ -15,23 +16,28 @@ from .cases import CASES
 EDGES = ("debian-11-5.10", "debian-13-backports")
 BETWEEN = ("debian-12-6.1", "debian-13-6.12", "debian-13-6.18")
 ARM64 = tuple(f"{kernel}-arm64" for kernel in EDGES)
-WAYS = [
-    pytest.param(EDGES[0], "warm", id=f"{EDGES[0]}-warm", marks=pytest.mark.slow),
-    pytest.param(EDGES[1], "warm", id=f"{EDGES[1]}-warm"),
-    *(pytest.param(kernel, "warm", id=f"{kernel}-warm", marks=pytest.mark.long) for kernel in (*BETWEEN, *ARM64)),
-    *(
-        pytest.param(kernel, "cold", id=f"{kernel}-cold", marks=pytest.mark.long)
-        for kernel in (*EDGES, *BETWEEN, *ARM64)
-    ),
-]
+QUICK = [case for case in CASES if not case.slow]
+SLOW = [case for case in CASES if case.slow]
+
+
+def ways():
+    """Yield each kernel, how it is booted, and the cases: those for every change, those that CI adds, and the rest."""
+    yield pytest.param(EDGES[1], "warm", QUICK, id=f"{EDGES[1]}-warm-quick")
+    yield pytest.param(EDGES[1], "warm", SLOW, id=f"{EDGES[1]}-warm-slow", marks=pytest.mark.slow)
+    yield pytest.param(EDGES[0], "warm", CASES, id=f"{EDGES[0]}-warm", marks=pytest.mark.slow)
+    for kernel, boot in [
+        *((kernel, "warm") for kernel in (*BETWEEN, *ARM64)),
+        *((kernel, "cold") for kernel in (*EDGES, *BETWEEN, *ARM64)),
+    ]:
+        yield pytest.param(kernel, boot, CASES, id=f"{kernel}-{boot}", marks=pytest.mark.long)
 
 
 @pytest.mark.guest
-@pytest.mark.parametrize(("kernel", "boot"), WAYS)
-def test_every_case(tmp_path, kernel, boot):
+@pytest.mark.parametrize(("kernel", "boot", "cases"), [*ways()])
+def test_every_case(tmp_path, kernel, boot, cases):
     profiles = tuple(profile for profile in matrix.load("mvp-both", Path()).profiles if profile.id == kernel)
     guest = architecture.of(profiles[0].arch)
-    cases = [case for case in CASES if case.only in ("", guest.name)]
+    cases = [case for case in cases if case.only in ("", guest.name)]
     checks = tuple(case.check(tmp_path, guest) for case in cases)
     session = Session(Project(checks, Matrix(profiles), tmp_path / "work", boot=boot), Options())
     try:

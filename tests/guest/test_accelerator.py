@@ -93,6 +93,7 @@ def talking(machine, tmp_path, times):
     return with_binary(machine, tmp_path, f'exec {sys.executable} {tmp_path}/talking.py "$@"')
 
 
+@pytest.mark.slow
 def test_a_guest_that_talks_has_time_and_is_measured(machine, tmp_path):
     """Twice as slow as its silence may last, it comes up all the same."""
     found = accelerator.measure(talking(machine, tmp_path, 18), compare=True)
@@ -101,6 +102,7 @@ def test_a_guest_that_talks_has_time_and_is_measured(machine, tmp_path):
     assert found.tcg > 2 * accelerator.SILENCE_SECONDS  # that way it was booted, too
 
 
+@pytest.mark.slow
 def test_a_guest_that_is_never_done_talking_is_slow_and_not_remembered(machine, tmp_path, monkeypatch):
     monkeypatch.setattr(accelerator, "BOOT_SECONDS", 4.0)
     found = accelerator.measure(talking(machine, tmp_path, 1000), compare=True)

@@ -144,6 +144,7 @@ def test_a_cache_without_room_for_a_boot_image_boots_cold_and_says_so(project):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_cache_without_room_for_a_kernel_is_one_sentence(project):
     folder = project("exit 3")
     script = f"mkdir cache && mount -t tmpfs -o size=60m none cache && ln -s {KIT.folder.parent} cache/kit && $TOOL run"

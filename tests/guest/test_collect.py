@@ -95,6 +95,7 @@ def test_output_is_whole_whatever_a_command_does_to_the_disk(verdicts, tmp_path,
     assert (gathered(tmp_path, record).parent / "stdout.log").read_bytes() == LINES
 
 
+@pytest.mark.slow
 def test_a_kernel_without_disks_streams_all_of_it(profiles, tmp_path):
     kernel = kernels.fetch(profiles["debian-12-6.1"], host.cache_folder())
     bare = replace(profiles["debian-12-6.1"], id="bare", kernel=f"path:{kernel.image}", root=Path("/"))

@@ -4,6 +4,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from bpfcompat.guest import kit, libraries
 from bpfcompat.outcome import Status
 from tests.parts import KIT
@@ -46,6 +48,7 @@ def test_the_version_of_the_kit_s_c_library_is_known():
     assert libraries.c_library({"/lib/libc.so.6": KIT.tools / "lib/x86_64-linux-gnu/libc.so.6"}) == kit.C_LIBRARY
 
 
+@pytest.mark.slow
 def test_every_kernel_has_its_modules_and_the_tools(verdicts):
     command = (
         "set -e; test $(ls /lib/modules) = $(uname -r); modprobe sch_ingress; lsmod | grep -q sch_ingress;"

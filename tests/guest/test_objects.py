@@ -323,6 +323,7 @@ MANIFESTS = {
 }
 
 
+@pytest.mark.slow
 def test_a_manifest_says_what_a_loader_would_do(run, objects, tmp_path):
     checks = []
     for name, (object_, text) in MANIFESTS.items():
@@ -404,6 +405,7 @@ def test_a_manifest_says_which_profiles_count(run, objects, tmp_path):
     assert gate.summarize(found).status is Status.PASS
 
 
+@pytest.mark.slow
 def test_a_locked_down_kernel_denies_and_is_not_called_incapable(run, objects, four):
     locked = replace(four.profiles[1], cmdline="lockdown=confidentiality")
     (target,) = run(tried("x", objects / "attach_kinds.bpf.o"), profiles=Matrix((locked,))).targets
@@ -422,6 +424,7 @@ def test_a_helper_that_a_locked_down_kernel_refuses_is_named_as_the_object_calls
         assert "it calls bpf_probe_read_kernel, which is refused because the kernel is locked down" in verdict.reason
 
 
+@pytest.mark.slow
 def test_a_module_is_loaded_before_the_object_and_the_command(run, objects, tmp_path, four):
     (tmp_path / "m.yaml").write_text("guest: {modules: [bridge]}\n")
     fentry = tried("fentry", objects / "module_fentry.bpf.o", tmp_path / "m.yaml")

@@ -53,6 +53,7 @@ def refused(tmp_path, fetch, words, *arguments, **profile):
     return raised.value
 
 
+@pytest.mark.slow
 def test_a_package_of_arch_linux_is_checked_and_booted(package, keys, kernel, fetch, tmp_path):
     shop = Shop(package.parent)
     key = (str(keys.public("vendor")),)

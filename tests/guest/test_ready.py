@@ -65,6 +65,7 @@ def test_every_kind_of_sign(verdicts, ready, command):
     assert record.verdict.status is Status.PASS, record.verdict.reason
 
 
+@pytest.mark.slow
 def test_a_service_that_notifies(verdicts, tmp_path):
     (tmp_path / "service.c").write_text(NOTIFIER)
     subprocess.run(

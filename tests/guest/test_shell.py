@@ -109,6 +109,7 @@ def test_mistakes_are_told_without_a_boot(folder):
     assert (without.returncode, "a shell needs a terminal" in without.stderr) == (125, True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("gdb"), reason="there is no gdb here; ./dev test installs it")
 def test_gdb_stops_at_a_function_by_its_name(terminal, folder):
     """The debug file is made of what the guest itself says of its symbols; a distribution's is half a gigabyte."""

@@ -40,6 +40,7 @@ def waited(record):
     return "/standby-" in record.qemu_command
 
 
+@pytest.mark.slow
 def test_they_tell_the_same(project, tmp_path):
     with closing(Standby(project.workdir / "tmp", 0)) as none, closing(Standby(project.workdir / "tmp", 2)) as standby:
         records(project, none)  # with it come boot images
@@ -53,6 +54,7 @@ def test_they_tell_the_same(project, tmp_path):
     assert not list((project.workdir / "tmp").iterdir())
 
 
+@pytest.mark.slow
 def test_one_that_was_killed_meanwhile_is_not_missed(project, tmp_path, profiles):
     with closing(Standby(project.workdir / "tmp", 1)) as standby:
         records(project, standby)

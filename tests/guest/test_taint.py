@@ -62,6 +62,7 @@ def test_a_command_cannot_hide_it(verdicts):
     assert record.verdict.classification is Classification.KERNEL_TAINTED
 
 
+@pytest.mark.slow
 def test_it_is_told_of_a_command_that_never_ends(verdicts):
     (record,) = verdicts(f"{WARNED.partition(';')[0]}; sleep 1000", timeout=3)
     assert record.outcome.kind is OutcomeKind.TIMEOUT
