@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +15,7 @@ from bpfcompat.kernels.sources import Asked
 from bpfcompat.kernels.vendors import rows
 from bpfcompat.model import Kernel, Profile
 from bpfcompat.outcome import Classification
+from bpfcompat.system import scratch
 
 
 def refuse_foreign(name: str, own: str = "") -> None:
@@ -211,14 +209,8 @@ def _fetched(profile: Profile, cache: Path, *, offline: bool, locked: Locked | N
     return kernel
 
 
-@contextlib.contextmanager
-def _working_folder(cache: Path) -> Iterator[Path]:
-    (cache / "tmp").mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="kernel.", dir=cache / "tmp"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _working_folder(cache: Path) -> contextlib.AbstractContextManager[Path]:
+    return scratch.folder(cache / "tmp", scratch.unique("kernel"))
 
 
 def newest(profile: Profile, cache: Path) -> str | None:

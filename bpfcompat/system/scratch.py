@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,11 @@ from pathlib import Path
 from bpfcompat.system import atomic
 
 _KEPT = "kept"
+
+
+def unique(what: str) -> str:
+    """Return a name that no other folder has; what: the folder is for."""
+    return f"{what}.{os.getpid()}.{os.urandom(4).hex()}"
 
 
 @contextlib.contextmanager

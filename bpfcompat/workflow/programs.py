@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import threading
 import time
@@ -97,7 +96,7 @@ class Programs:
         return str(found), shares.find(folders, found, userland.loader_finds())
 
     def _scratch(self) -> contextlib.AbstractContextManager[Path]:
-        return scratch.folder(self._cache / "exec", f"exec.{os.getpid()}.{secrets.token_hex(4)}")
+        return scratch.folder(self._cache / "exec", scratch.unique("exec"))
 
 
 def _in_path(name: str, environment: Mapping[str, str]) -> Path | None:

@@ -78,8 +78,7 @@ class Standby:
 
     def _add(self, machine: Machine, image: Path) -> None:
         if self._keeper is None:
-            name = f"standby-{os.getpid()}-{os.urandom(3).hex()}"
-            self._folder = self._open.enter_context(scratch.folder(self._base, name))
+            self._folder = self._open.enter_context(scratch.folder(self._base, scratch.unique("standby")))
             # One thread for all, which stays: a child dies with the thread that has started it.
             self._keeper = threading.Thread(target=self._keep, name="bpfcompat-standby", daemon=True)
             self._keeper.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from bpfcompat import architecture
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.kernels import aptget, signatures, unpack
 from bpfcompat.kernels.sources import apt
-from bpfcompat.system import atomic
+from bpfcompat.system import atomic, scratch
 
 _SUITES = ("trixie", "sid")
 """Of Debian: the first one that has them; what is newer is in the second."""
@@ -89,12 +88,11 @@ def _fetched(package: str, suite: str, cache: Path) -> Path:
         raise BpfcompatError(f"Debian's {suite} has no package {package}.")
     target = cache / "keyrings" / f"{package}_{version}"
     if not target.exists():
-        (cache / "tmp").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="keyring.", dir=cache / "tmp") as name, atomic.folder(target) as folder:
-            aptget.download(options, {package: version}, Path(name))
-            (archive,) = Path(name).glob("*.deb")
-            unpack.package(archive, Path(name) / "tree", unpack.KEYRINGS)
-            shutil.copytree(Path(name) / "tree", folder, dirs_exist_ok=True, symlinks=True)
+        with scratch.folder(cache / "tmp", scratch.unique("keyring")) as working, atomic.folder(target) as folder:
+            aptget.download(options, {package: version}, working)
+            (archive,) = working.glob("*.deb")
+            unpack.package(archive, working / "tree", unpack.KEYRINGS)
+            shutil.copytree(working / "tree", folder, dirs_exist_ok=True, symlinks=True)
     with contextlib.suppress(OSError):
         target.touch()
     return target
