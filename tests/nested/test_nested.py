@@ -4,12 +4,15 @@
 `./dev nested` runs it: some minutes, and too long for every change.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -29,9 +32,12 @@ CLONE = Path(__file__).parents[2]
 TOOL = ("bpfcompat", "schemas", "matrices")
 INNER = "debian-12-6.1"
 TRIES = 4
-"""QEMU's emulation of virtualisation sometimes stops for good (QEMU 7.2: one run in four): the outer machine is then silent,
-and nothing is said about what ran in it."""
-SECONDS = 1200.0
+"""QEMU's emulation of virtualisation sometimes stops for good (QEMU 7.2: one run in four): the outer machine then uses no
+processor time to speak of any more, and nothing is said about what ran in it."""
+STOPPED_SECONDS, STOPPED_TICKS = 60.0, 20
+"""A machine that uses less than so many clock ticks (0.2 s) in so many seconds has stopped: one that idles has its timers."""
+SECONDS = 7200.0
+"""Of the outer machine, however slow: one that has stopped is known by itself."""
 
 PROJECT = """
 matrix: [{id: debian-12-6.1, kernel: apt:bookworm/linux-image-cloud-amd64, memory: 256}]
@@ -117,6 +123,43 @@ def here(folder, boot, loader):
     return results(folder)
 
 
+def machines():
+    """Return the processor time, in clock ticks, that each QEMU of this process has used, by its process id."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            process, _, rest = stat.read_text().partition(" (")
+            name, _, fields = rest.rpartition(") ")
+            _, parent, *numbers = fields.split()
+            if name.startswith("qemu-system") and int(parent) == os.getpid():
+                found[int(process)] = sum(map(int, numbers[9:11]))  # utime and stime, proc(5)
+    return found
+
+
+@contextlib.contextmanager
+def stopped_ones_end():
+    """Kill each machine of this process that has stopped for good."""
+    over = threading.Event()
+
+    def watch():
+        before = machines()
+        while not over.wait(STOPPED_SECONDS):
+            now = machines()
+            for process in now:
+                if process in before and now[process] - before[process] < STOPPED_TICKS:
+                    print(f"QEMU {process} has used {now[process] - before[process]} ticks in {STOPPED_SECONDS:g} s")
+                    os.kill(process, signal.SIGKILL)
+            before = now
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def nested(folder, boot, root, loader):
     """Run the project with KVM in an emulated machine; return the folder of what came out."""
     folder.mkdir()
@@ -139,11 +182,11 @@ def nested(folder, boot, root, loader):
     profile = Profile("outer", "apt:bookworm/linux-image-amd64", memory=4096)
     project = Project((check,), Matrix((profile,)), folder / ".bpfcompat", boot="cold", accelerator="tcg", rootfs=root)
     for attempt in range(1, TRIES + 1):
-        session = Session(project, bpfcompat.Options(total_seconds=SECONDS + 200))
-        try:
+        with (
+            stopped_ones_end(),
+            contextlib.closing(Session(project, bpfcompat.Options(total_seconds=SECONDS + 200))) as session,
+        ):
             record = engine.run(session).targets[0].record
-        finally:
-            session.close()
         if record.outcome.kind is OutcomeKind.ENDED:
             break
         print(f"attempt {attempt}: the outer machine came to no end: {record.outcome.reason}")
