@@ -17,6 +17,7 @@ from bpfcompat.system import host
 from bpfcompat.vm import bootimage, qemu
 from bpfcompat.vm import machine as guests
 from bpfcompat.vm.qmp import Monitor
+from bpfcompat.workflow import programs
 from bpfcompat.workflow.machines import Machines
 
 LOADER = Path(__file__).parents[1] / "examples" / "ringbuf" / "build" / "loader"
@@ -78,17 +79,30 @@ def qemu_alone(folder: Path, repeat: int) -> list[Row]:
 
 
 def one_program(folder: Path, repeat: int) -> list[Row]:
-    """`bpfcompat exec` of a program that does nothing, by what QEMU takes for its own start and end."""
+    """`bpfcompat exec` of a program that does nothing, less what that takes in the guest itself, by QEMU's start and end."""
+    profile = Profile("one", MVP[1].kernel)
+    project = Project((), Matrix((profile,)), folder)
+    wanted = programs.Wanted(("true",), folder, {"PATH": "/usr/bin"}, ())
 
     def program() -> float:
-        return right(run([*TOOL, "exec", "--kernel", MVP[1].kernel, "--", "true"], folder)).seconds
+        return right(run([*TOOL, "exec", "--kernel", profile.kernel, "--", "true"], folder)).seconds
+
+    def itself() -> float:
+        runner = programs.Programs(project, host.cache_folder(), print)
+        outcome = runner.run(wanted, profile, dict.fromkeys(("stdout", "stderr"), lambda _: None))
+        assert outcome.command_seconds is not None
+        return outcome.command_seconds
 
     program()
-    found = in_turns({"program": program, "emulator": emulator_only(folder)}, repeat)
-    ratios = tuple(one / other for one, other in zip(found["program"], found["emulator"], strict=True))
+    found = in_turns({"program": program, "itself": itself, "emulator": emulator_only(folder)}, repeat)
+    ratios = tuple(
+        (whole - own) / least
+        for whole, own, least in zip(found["program"], found["itself"], found["emulator"], strict=True)
+    )
     return [
         Row("`bpfcompat exec -- true`, whole process", found["program"]),
-        Row("the same, by QEMU's start and end", ratios, "times", target=5),
+        Row("`true` itself, in its guest", found["itself"]),
+        Row("the one less the other, by QEMU's start and end", ratios, "times", target=5),
     ]
 
 
