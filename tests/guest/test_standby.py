@@ -37,7 +37,7 @@ def records(project, standby):
 
 
 def waited(record):
-    return "/standby-" in record.qemu_command
+    return "/standby." in record.qemu_command
 
 
 @pytest.mark.slow
