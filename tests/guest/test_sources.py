@@ -149,7 +149,7 @@ def test_a_url_whole_and_cut_off(booted, shop, kernel):
     record = booted(f"deb:{shop}/half/k.deb")
     assert record.verdict.classification is Classification.KERNEL_UNAVAILABLE
     assert "bytes" in record.verdict.reason
-    assert not list((host.cache_folder() / "tmp").glob("kernel.*"))
+    assert not list((host.cache_folder() / "tmp").glob(f"kernel.{os.getpid()}.*"))
 
 
 @pytest.fixture
