@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,11 @@ CLONE = Path(__file__).parents[2]
 TOOL = ("bpfcompat", "schemas", "matrices")
 INNER = "debian-12-6.1"
 TRIES = 4
-"""QEMU's emulation of virtualisation sometimes stops for good (QEMU 7.2): the outer machine then uses no processor time to
-speak of any more, or the first machine in it never comes up, and nothing is said about what would have run there. A mistake
-of ours shows in every attempt."""
-STOPPED_SECONDS, STOPPED_TICKS = 60.0, 20
-"""A machine that uses less than so many clock ticks (0.2 s) in so many seconds has stopped: one that idles has its timers."""
+"""QEMU's emulation of virtualisation sometimes stops for good (QEMU 7.2): the outer machine stands still or does nothing but
+enter and leave the inner one, or that never comes up, and nothing is said about what would have run. A mistake of ours shows
+in every attempt."""
+BEAT_SECONDS, SILENCE_SECONDS = 10, 300.0
+"""The outer machine prints a line in so many seconds; one that is silent for so many has stopped."""
 SECONDS = 7200.0
 """Of the outer machine, however slow: one that has stopped is known by itself."""
 
@@ -125,32 +126,25 @@ def here(folder, boot, loader):
 
 
 def machines():
-    """Return the processor time, in clock ticks, that each QEMU of this process has used, by its process id."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            process, _, rest = stat.read_text().partition(" (")
-            name, _, fields = rest.rpartition(") ")
-            _, parent, *numbers = fields.split()
-            if name.startswith("qemu-system") and int(parent) == os.getpid():
-                found[int(process)] = sum(map(int, numbers[9:11]))  # utime and stime, proc(5)
-    return found
+    """Return the process ids of this process's machines."""
+    listed = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "pid=,comm="], check=True, capture_output=True, text=True
+    )
+    return [int(pid) for pid, name in map(str.split, listed.stdout.splitlines()) if name.startswith("qemu-system")]
 
 
 @contextlib.contextmanager
-def stopped_ones_end():
-    """Kill each machine of this process that has stopped for good."""
-    over = threading.Event()
+def stopped_one_ends(evidence):
+    """Kill the machine of this process once nothing is heard of it any more; evidence: where its logs will be, below folders."""
+    over, started = threading.Event(), time.time()
 
     def watch():
-        before = machines()
-        while not over.wait(STOPPED_SECONDS):
-            now = machines()
-            for process in now:
-                if process in before and now[process] - before[process] < STOPPED_TICKS:
-                    print(f"QEMU {process} has used {now[process] - before[process]} ticks in {STOPPED_SECONDS:g} s")
-                    os.kill(process, signal.SIGKILL)
-            before = now
+        while not over.wait(BEAT_SECONDS):
+            heard = max([started, *(log.stat().st_mtime for log in evidence.glob("*/*/stderr.log"))])
+            if time.time() - heard > SILENCE_SECONDS:
+                for machine in machines():
+                    print(f"QEMU {machine} has stopped")
+                    os.kill(machine, signal.SIGKILL)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -166,9 +160,10 @@ def nested(folder, boot, root, loader):
     folder.mkdir()
     packed_cache(folder / "cache.tar")
     (folder / "bpfcompat.yaml").write_text(PROJECT % ("kvm", boot))
-    command = """
+    command = f"""
+    while sleep {BEAT_SECONDS}; do echo; done >&2 &
     export PATH=/opt/v/bin:$PATH PYTHONPATH=/opt/bpfcompat BPFCOMPAT_CACHE=/opt/cache PYTHONDONTWRITEBYTECODE=1
-    test -e /dev/kvm || { echo no /dev/kvm; exit 9; }
+    test -e /dev/kvm || {{ echo no /dev/kvm; exit 9; }}
     cp /bpfcompat-loader loader
     mkdir /opt/cache
     tar -xSf cache.tar -C /opt/cache
@@ -184,7 +179,7 @@ def nested(folder, boot, root, loader):
     project = Project((check,), Matrix((profile,)), folder / ".bpfcompat", boot="cold", accelerator="tcg", rootfs=root)
     for attempt in range(1, TRIES + 1):
         with (
-            stopped_ones_end(),
+            stopped_one_ends(project.workdir / "evidence"),
             contextlib.closing(Session(project, bpfcompat.Options(force=True, total_seconds=SECONDS + 200))) as session,
         ):
             record = engine.run(session).targets[0].record
