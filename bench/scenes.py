@@ -82,10 +82,12 @@ def one_program(folder: Path, repeat: int) -> list[Row]:
     """`bpfcompat exec` of a program that does nothing, less what that takes in the guest itself, by QEMU's start and end."""
     profile = Profile("one", MVP[1].kernel)
     project = Project((), Matrix((profile,)), folder)
-    wanted = programs.Wanted(("true",), folder, {"PATH": "/usr/bin"}, ())
+    here = folder / "here"
+    here.mkdir()  # what is in it comes along
+    wanted = programs.Wanted(("true",), here, {"PATH": "/usr/bin"}, ())
 
     def program() -> float:
-        return right(run([*TOOL, "exec", "--kernel", profile.kernel, "--", "true"], folder)).seconds
+        return right(run([*TOOL, "exec", "--kernel", profile.kernel, "--", "true"], here)).seconds
 
     def itself() -> float:
         runner = programs.Programs(project, host.cache_folder(), print)
