@@ -27,6 +27,7 @@ from bpfcompat.project import matrix
 from bpfcompat.system import host
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Session
+from tests.guest.conftest import machines_of
 from tests.hosts import roots
 
 CLONE = Path(__file__).parents[2]
@@ -125,24 +126,16 @@ def here(folder, boot, loader):
     return results(folder)
 
 
-def machines():
-    """Return the process ids of this process's machines."""
-    listed = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "pid=,comm="], check=True, capture_output=True, text=True
-    )
-    return [int(pid) for pid, name in map(str.split, listed.stdout.splitlines()) if name.startswith("qemu-system")]
-
-
 @contextlib.contextmanager
-def stopped_one_ends(evidence):
-    """Kill the machine of this process once nothing is heard of it any more; evidence: where its logs will be, below folders."""
+def stopped_one_ends(workdir):
+    """Kill the machine of a work directory once nothing is heard of it any more."""
     over, started = threading.Event(), time.time()
 
     def watch():
         while not over.wait(BEAT_SECONDS):
-            heard = max([started, *(log.stat().st_mtime for log in evidence.glob("*/*/stderr.log"))])
+            heard = max([started, *(log.stat().st_mtime for log in workdir.glob("evidence/*/*/stderr.log"))])
             if time.time() - heard > SILENCE_SECONDS:
-                for machine in machines():
+                for machine in machines_of(workdir):
                     print(f"QEMU {machine} has stopped")
                     os.kill(machine, signal.SIGKILL)
 
@@ -179,7 +172,7 @@ def nested(folder, boot, root, loader):
     project = Project((check,), Matrix((profile,)), folder / ".bpfcompat", boot="cold", accelerator="tcg", rootfs=root)
     for attempt in range(1, TRIES + 1):
         with (
-            stopped_one_ends(project.workdir / "evidence"),
+            stopped_one_ends(project.workdir),
             contextlib.closing(Session(project, bpfcompat.Options(force=True, total_seconds=SECONDS + 200))) as session,
         ):
             record = engine.run(session).targets[0].record
