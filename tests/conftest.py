@@ -4,9 +4,12 @@ import os
 
 import pytest
 
+from tests import disagreements
+
 CHOICES = {"": {"slow", "long"}, "1": {"long"}, "all": set()}
 CHOSEN = os.environ.get("BPFCOMPAT_SLOW", "")
 LEFT_OUT = CHOICES.get(CHOSEN, set())
+TOLD = pytest.StashKey[list[tuple[str, str]]]()
 
 
 def pytest_configure():
@@ -25,3 +28,31 @@ def pytest_collection_modifyitems(config, items):
 def pytest_report_header():
     hint = " (BPFCOMPAT_SLOW=1 runs the slow ones, BPFCOMPAT_SLOW=all also the long ones)" if LEFT_OUT else ""
     return f"left out: {' and '.join(sorted(LEFT_OUT, reverse=True)) or 'nothing'}{hint}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def run_folder(tmp_path_factory):
+    """Where all tests of this run have their folders."""
+    return tmp_path_factory.getbasetemp()
+
+
+@pytest.fixture(scope="session")
+def tell(pytestconfig):
+    """Add a title and a text to what is printed at the end, whether tests fail or not."""
+    told = pytestconfig.stash.setdefault(TOLD, [])
+    return lambda *section: told.append(section)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for title, text in config.stash.get(TOLD, []):
+        terminalreporter.section(title)
+        terminalreporter.write_line(text)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show with a failed test what is left of two runs that disagreed: on CI's machines nobody can look into their logs."""
+    report = yield
+    if report.failed and "run_folder" in item.funcargs:
+        report.sections.extend(disagreements.below(item.funcargs["run_folder"]))
+    return report

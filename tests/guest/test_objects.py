@@ -18,6 +18,7 @@ from bpfcompat.project import manifest, matrix
 from bpfcompat.report import document
 from bpfcompat.workflow import engine
 from bpfcompat.workflow.session import Options, Session
+from tests import disagreements
 from tests.parts import KIT
 
 from .conftest import EXAMPLE
@@ -159,13 +160,17 @@ def run(tmp_path, four):
     """Run checks on the four kernels and return the whole run."""
 
     def run(*checks, profiles=four, **options):
-        session = Session(Project(checks, profiles, tmp_path / ".bpfcompat"), Options(**options))
-        try:
-            return engine.run(session)
-        finally:
-            session.close()
+        return all_of(Project(checks, profiles, tmp_path / ".bpfcompat"), **options)
 
     return run
+
+
+def all_of(project, **options):
+    session = Session(project, Options(**options))
+    try:
+        return engine.run(session)
+    finally:
+        session.close()
 
 
 def tried(name, path, file=None, mode=None):
@@ -180,14 +185,16 @@ def by_cell(found):
 
 
 @pytest.fixture(scope="session")
-def table(objects, four, tmp_path_factory):
-    """Every object on every kernel, in one run."""
+def table(objects, four, tmp_path_factory, tell):
+    """Every object on every kernel, in one run. What then has no verdict since two runs disagreed is told, and runs again once."""
     checks = tuple(tried(name, objects / f"{name}.bpf.o") for name in FACTS)
-    session = Session(Project(checks, four, tmp_path_factory.mktemp("table") / ".bpfcompat"), Options())
-    try:
-        return engine.run(session)
-    finally:
-        session.close()
+    project = Project(checks, four, tmp_path_factory.mktemp("table") / ".bpfcompat")
+    found = all_of(project)
+    if disagreed := disagreements.below(project.workdir.parent):
+        for section in disagreed:
+            tell(*section)
+        found = all_of(project)
+    return found
 
 
 @pytest.fixture(scope="session")
