@@ -8,7 +8,10 @@ def below(folder: Path) -> list[tuple[str, str]]:
     """A title and the last lines of each log, for each such job of the projects below a folder."""
     found = []
     for path in sorted(folder.glob("**/.bpfcompat/last/*.json")):
-        record = json.loads(path.read_bytes())
+        try:
+            record = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue  # a test tears it on purpose, or runs on
         if record.get("verdict", {}).get("classification") == "FLAKY":
             evidence = path.parents[1] / record["evidence"]
             found.append((f"first run of {record['job']}", f"{record['verdict']['reason']}\n{_ends_of_logs(evidence)}"))
