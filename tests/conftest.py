@@ -31,28 +31,18 @@ def pytest_report_header():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def run_folder(tmp_path_factory):
-    """Where all tests of this run have their folders."""
-    return tmp_path_factory.getbasetemp()
+def told(request, tmp_path_factory):
+    """Titles and texts that are printed at the end. Where a test failed, they have all runs that disagreed, too.
 
-
-@pytest.fixture(scope="session")
-def tell(pytestconfig):
-    """Add a title and a text to what is printed at the end, whether tests fail or not."""
-    told = pytestconfig.stash.setdefault(TOLD, [])
-    return lambda *section: told.append(section)
+    On CI's machines nobody can look into their logs.
+    """
+    told = request.config.stash.setdefault(TOLD, [])
+    yield told
+    if request.session.testsfailed:
+        told.extend(disagreements.below(tmp_path_factory.getbasetemp()))
 
 
 def pytest_terminal_summary(terminalreporter, config):
     for title, text in config.stash.get(TOLD, []):
         terminalreporter.section(title)
         terminalreporter.write_line(text)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Show with a failed test what is left of two runs that disagreed: on CI's machines nobody can look into their logs."""
-    report = yield
-    if report.failed and "run_folder" in item.funcargs:
-        report.sections.extend(disagreements.below(item.funcargs["run_folder"]))
-    return report

@@ -1,5 +1,6 @@
 """Objects without a loader, on five kernels: what is expected in each cell follows from upstream's history, not from a run."""
 
+import contextlib
 import json
 import random
 import shutil
@@ -166,11 +167,8 @@ def run(tmp_path, four):
 
 
 def all_of(project, **options):
-    session = Session(project, Options(**options))
-    try:
+    with contextlib.closing(Session(project, Options(**options))) as session:
         return engine.run(session)
-    finally:
-        session.close()
 
 
 def tried(name, path, file=None, mode=None):
@@ -185,14 +183,13 @@ def by_cell(found):
 
 
 @pytest.fixture(scope="session")
-def table(objects, four, tmp_path_factory, tell):
+def table(objects, four, tmp_path_factory, told):
     """Every object on every kernel, in one run. What then has no verdict since two runs disagreed is told, and runs again once."""
     checks = tuple(tried(name, objects / f"{name}.bpf.o") for name in FACTS)
     project = Project(checks, four, tmp_path_factory.mktemp("table") / ".bpfcompat")
     found = all_of(project)
-    if disagreed := disagreements.below(project.workdir.parent):
-        for section in disagreed:
-            tell(*section)
+    if disagreed := disagreements.below(project.workdir):
+        told.extend(disagreed)
         found = all_of(project)
     return found
 
