@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
-from bpfcompat.dataclass import dataclass
+from bpfcompat.guest import archive
+from bpfcompat.guest.archive import Entry
 from bpfcompat.guest.kit import Kit
 from bpfcompat.model import Kernel
 from bpfcompat.system import digest
@@ -53,18 +52,18 @@ def identity(kit: Kit, kernel: Kernel) -> str:
 
 def pack(kit: Kit, kernel: Kernel) -> bytes:
     """Return the archive, uncompressed: unpacking it is guest time, and guests may be emulated."""
-    entries = {name: _Entry(stat.S_IFDIR | 0o755) for name in _FOLDERS}
-    entries["dev/console"] = _Entry(stat.S_IFCHR | 0o600, device=(5, 1))
-    entries.update({f"bin/{name}": _Entry(stat.S_IFLNK | 0o777, b"busybox") for name in applets(kit)})
-    entries.update({name: _Entry(stat.S_IFLNK | 0o777, target.encode()) for name, target in _LINKS.items()})
+    entries = {name: Entry(stat.S_IFDIR | 0o755) for name in _FOLDERS}
+    entries["dev/console"] = Entry(stat.S_IFCHR | 0o600, device=(5, 1))
+    entries.update({f"bin/{name}": Entry(stat.S_IFLNK | 0o777, b"busybox") for name in applets(kit)})
+    entries.update({name: Entry(stat.S_IFLNK | 0o777, target.encode()) for name, target in _LINKS.items()})
     entries.update({f"etc/{path.name}": _file(path) for path in kit.etc.iterdir()})
-    entries.update({name: _Entry(stat.S_IFREG | 0o644, text.encode()) for name, text in _TEXTS.items()})
+    entries.update({name: Entry(stat.S_IFREG | 0o644, text.encode()) for name, text in _TEXTS.items()})
     entries.update({f"modules/{path.name}": _file(path) for path in kernel.modules})
     if kernel.config:
         entries[f"boot/config-{kernel.release}"] = _file(kernel.config)
     for name, path in (("init", kit.init), ("bin/bash", kit.bash), ("bin/busybox", kit.busybox)):
         entries[name] = _file(path, 0o755)
-    return archive(sorted(entries.items()))
+    return archive.pack(sorted(entries.items()))
 
 
 def applets(kit: Kit) -> list[str]:
@@ -77,36 +76,5 @@ def programs(kit: Kit) -> frozenset[str]:
     return frozenset({"bash", "busybox", *kit.applets, *(Path(name).name for name in kit.programs)})
 
 
-def _file(path: Path, mode: int = 0o644) -> _Entry:
-    return _Entry(stat.S_IFREG | mode, path.read_bytes())
-
-
-def of_tree(tree: Path, name: str) -> bytes:
-    """Return an archive of everything below a folder; the kernel unpacks several that stand one behind the other.
-
-    name: of the folder in the guest, without the first slash.
-    """
-    entries = {}
-    for path in sorted(tree.rglob("*")):
-        mode = path.lstat().st_mode
-        data = os.fsencode(path.readlink()) if stat.S_ISLNK(mode) else path.read_bytes() if stat.S_ISREG(mode) else b""
-        entries[f"{name}/{path.relative_to(tree)}"] = _Entry(mode, data)
-    return archive(sorted(entries.items()))
-
-
-@dataclass(frozen=True)
-class _Entry:
-    mode: int
-    data: bytes = b""
-    device: tuple[int, int] = (0, 0)
-
-
-def archive(entries: Iterable[tuple[str, _Entry]]) -> bytes:
-    """Return a newc archive (Documentation/driver-api/early-userspace/buffer-format.rst); times and owners are 0."""
-    parts: list[bytes] = []
-    for inode, (name, entry) in enumerate([*entries, ("TRAILER!!!", _Entry(0))], start=1):
-        path = os.fsencode(name) + b"\0"
-        numbers = (inode, entry.mode, 0, 0, 1, 0, len(entry.data), 0, 0, *entry.device, len(path), 0)
-        header = b"070701" + b"".join(b"%08x" % number for number in numbers) + path
-        parts += [header, bytes(-len(header) % 4), entry.data, bytes(-len(entry.data) % 4)]
-    return b"".join(parts)
+def _file(path: Path, mode: int = 0o644) -> Entry:
+    return Entry(stat.S_IFREG | mode, path.read_bytes())

@@ -1,4 +1,7 @@
-"""The payload: the files of one check as a read-only ext4 image, made once per run and shared by all its kernels."""
+"""The payload: the files of one check on a read-only disk, made once per run and shared by all its kernels.
+
+A small one is an archive there, which init unpacks (init/unpack.c); another one an ext4 filesystem, of which a guest reads what it needs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from bpfcompat import architecture
 from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import VALIDATOR, kit, libraries, preflight, validator
+from bpfcompat.guest import VALIDATOR, archive, kit, libraries, preflight, validator
 from bpfcompat.model import Check, Payload, Shipped
 from bpfcompat.outcome import Classification
 from bpfcompat.system import digest, disk
@@ -24,6 +27,11 @@ MOUNT_POINT = "/bpfcompat/payload"
 _VALIDATOR = VALIDATOR.removeprefix(f"{MOUNT_POINT}/")
 SIZE_MIB = 1024
 """Virtual size of the disk, sparse on the host. It is part of what a guest is saved with, so it is one for all."""
+
+
+_SMALL, _FEW = 2 << 20, 500
+"""Bytes and files of a payload that an emulated guest unpacks in less time than it takes to mount a filesystem and read it."""
+_FOLDER = MOUNT_POINT.removeprefix("/")
 
 
 @dataclass(frozen=True)
@@ -203,6 +211,7 @@ def stage(
     found = entries(check, validator_program)
     tree = folder / "tree"
     tree.mkdir(parents=True)
+    image = folder / "payload.disk"
     try:
         contents = {entry.name: _copy(entry, tree / entry.name) for entry in found}
         if check.binary:
@@ -212,8 +221,7 @@ def stage(
         if check.artifact and check.validation and examiner:
             copy = tree / "artifact" / check.artifact.name
             validator.check_object(check.artifact, copy, check.validation, examiner)
-        image = folder / "payload.ext4"
-        _make_image(tree, image) if found else empty(image)
+        _write(tree, image) if found else empty(image)
     except OSError as error:
         raise NoVerdict(Classification.STAGING_FAILURE, f"the payload cannot be staged: {error}.") from error
     finally:
@@ -225,6 +233,7 @@ def _copy(entry: Entry, target: Path) -> _Content:
     target.parent.mkdir(parents=True, exist_ok=True)
     if stat.S_ISDIR(entry.mode):
         target.mkdir(exist_ok=True)
+        target.chmod(stat.S_IMODE(entry.mode))
         return "", 0
     if stat.S_ISLNK(entry.mode):
         link = entry.source.readlink()
@@ -242,8 +251,42 @@ def empty(image: Path) -> None:
         file.truncate(SIZE_MIB << 20)
 
 
-def _make_image(tree: Path, image: Path) -> None:
-    try:
+def write(tree: Path, image: Path, *, dated: bool = False) -> None:
+    """Write the disk that brings everything below a folder; raises BpfcompatError, OSError.
+
+    image: what is there already must be all holes.
+    dated: files have their times in the guest, where those are copied; without, that of their use.
+    """
+    if not _is_small(tree):
         disk.make(tree, image, SIZE_MIB)
+        return
+    if not image.exists():
+        empty(image)
+    with image.open("r+b") as file:
+        file.write(archive.of_tree(tree, _FOLDER, dated=dated))
+
+
+def _is_small(tree: Path) -> bool:
+    paths = list(tree.rglob("*"))
+    return len(paths) <= _FEW and sum(path.lstat().st_size for path in paths) <= _SMALL
+
+
+def unpacked(image: Path, folder: Path) -> bytes:
+    """Return what a disk brings as an archive for a kernel to unpack, with the same names.
+
+    folder: new, for temporary files.
+    Raises BpfcompatError, OSError.
+    """
+    with image.open("rb") as file:
+        if file.read(len(archive.MAGIC)) == archive.MAGIC:
+            file.seek(0)
+            return file.read(max(at + len(data) for at, data in disk.blocks(image)))
+    disk.unpack(image, folder)
+    return archive.of_tree(folder, _FOLDER)
+
+
+def _write(tree: Path, image: Path) -> None:
+    try:
+        write(tree, image)
     except BpfcompatError as error:
         raise NoVerdict(Classification.STAGING_FAILURE, error.message, error.hint) from error

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import libraries, payload, preflight
-from bpfcompat.system import disk
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -83,7 +82,7 @@ def stage(shares: Shares, tree: Path, image: Path, say: Callable[[str], None]) -
     for name, source in shares.libraries.items():
         shutil.copy2(source, _parent_made(tree / payload.libraries_folder(shares.libraries) / name.lstrip("/")))
     tree.mkdir(parents=True, exist_ok=True)
-    disk.make(tree, image, payload.SIZE_MIB)
+    payload.write(tree, image, dated=True)
     return tuple(small)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bpfcompat import architecture
 from bpfcompat.errors import NoVerdict
-from bpfcompat.guest import initramfs
+from bpfcompat.guest import archive, payload
 from bpfcompat.model import Profile, Project
 from bpfcompat.outcome import Classification
 from bpfcompat.system import disk, host
@@ -102,22 +102,22 @@ class Machines:
     def _described(self, profile: Profile, accelerator: str) -> Machine | None:
         kernel = self.kernels.get(profile)
         userland = self.userland(profile.arch)
-        archive, tools = userland.initramfs(kernel) if kernel else None, userland.tools_disk
-        if kernel is None or archive is None or tools is None:
+        initramfs, tools = userland.initramfs(kernel) if kernel else None, userland.tools_disk
+        if kernel is None or initramfs is None or tools is None:
             return None
         board = self.board(profile)
         qemu = host.program(board.program)
         own = {"modules": kernel.modules_disk, "headers": kernel.headers_disk, "rootfs": userland.rootfs_disk}
         disks = [("tools", tools), *((name, image) for name, image in own.items() if image)]
         return Machine(
-            qemu, accelerator, profile.memory, profile.cpus, kernel.image, archive, profile.cmdline,
+            qemu, accelerator, profile.memory, profile.cpus, kernel.image, initramfs, profile.cmdline,
             tuple(disks) if kernel.has_disks else (), kernel.has_disks, board,
         )  # fmt: skip
 
-    def with_payload(self, machine: Machine, profile: Profile, payload: Path, folder: Path) -> Machine:
+    def with_payload(self, machine: Machine, profile: Profile, image: Path, folder: Path) -> Machine:
         """Return a machine as it can run a job: without disks the payload and the tools are in an initramfs of its own.
 
-        payload: the disk that others would have.
+        image: the payload's disk, which others would have.
         folder: new, for temporary files.
         Raises BpfcompatError.
         """
@@ -130,9 +130,10 @@ class Machines:
             )  # fmt: skip
         folder.mkdir()
         parts = [machine.initramfs.read_bytes()]
-        for name, image in (("tools", self.userland(profile.arch).tools_disk), ("payload", payload)):
-            if image and image.stat().st_blocks:  # an empty payload is a file without a filesystem
-                disk.unpack(image, folder / name)
-                parts.append(initramfs.of_tree(folder / name, f"bpfcompat/{name}"))
+        if tools := self.userland(profile.arch).tools_disk:
+            disk.unpack(tools, folder / "tools")
+            parts.append(archive.of_tree(folder / "tools", "bpfcompat/tools"))
+        if image.stat().st_blocks:  # an empty payload is all holes
+            parts.append(payload.unpacked(image, folder / "payload"))
         (folder / "initramfs").write_bytes(b"".join(parts))
         return replace(machine, initramfs=folder / "initramfs")

@@ -124,7 +124,7 @@ class _Run:
 
     def run(self, wanted: Wanted, path: str, brought: shares.Shares, live: guests.Live, machines: Machines) -> Outcome:
         """Stage what the program needs while its machine is restored, run it, and return what happened."""
-        disk = self.scratch / "payload.ext4"
+        disk = self.scratch / "payload.disk"
         payload.empty(disk)
         staging = threading.Thread(target=self._stage, args=(brought, disk), name="bpfcompat-stage")
         staging.start()

@@ -123,7 +123,7 @@ class _Waiting:
 
     def __init__(self, machine: Machine, image: Path, folder: Path) -> None:
         self.machine, self.image, self._folder = machine, image, folder
-        self._disk = folder / "payload.ext4"
+        self._disk = folder / "payload.disk"
         self._restored: bootimage.Restored | None = None
         self._over = threading.Event()
 

@@ -162,7 +162,7 @@ def test_the_disks_of_a_run_can_be_kept(repo):
     project(repo)
     call(repo, "bpfcompat", "run", "--profile", "common", "--keep", expect=0)
     call(repo, "bpfcompat", "run", "--profile", "common", "--force", expect=0)
-    assert len(list((repo / ".bpfcompat" / "tmp").glob("*/payload-0/payload.ext4"))) == 1
+    assert len(list((repo / ".bpfcompat" / "tmp").glob("*/payload-0/payload.disk"))) == 1
 
 
 def test_a_kernel_of_ones_own(repo, profiles):

@@ -38,7 +38,7 @@ def build(folder, code):
 
 def disk_of_waiting(folder):
     """Return the payload's disk of a machine that waits for its job, once there is one."""
-    while not (waiting := list((folder / ".bpfcompat" / "tmp").glob("standby.*/*/payload.ext4"))):
+    while not (waiting := list((folder / ".bpfcompat" / "tmp").glob("standby.*/*/payload.disk"))):
         time.sleep(0.01)
     return str(waiting[0])
 

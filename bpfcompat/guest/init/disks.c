@@ -225,6 +225,17 @@ static void make_static_nodes(void)
 		fclose(list);
 }
 
+/* A payload may be unpacked to where it can be written to; the command sees it where it cannot. */
+static void prepare_payload(void)
+{
+	mkdir(INBOX, 0755);
+	payload_disk = open(payload_device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (payload_disk < 0 || mount("tmpfs", INBOX, "tmpfs", 0, "mode=0755") < 0 ||
+	    mount(INBOX, PAYLOAD_ROOT, NULL, MS_BIND, NULL) < 0 ||
+	    mount(NULL, PAYLOAD_ROOT, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) < 0)
+		log_line("there is no place for a payload: %s", strerror(errno));
+}
+
 /* What never changes is mounted before the guest is saved. A kernel may have no modules, or no driver for disks. */
 static void mount_system(void)
 {
@@ -248,34 +259,29 @@ static void mount_system(void)
 	if (access(ROOTFS "/lost+found", F_OK) == 0)
 		mount_rootfs();
 	link_headers();
-	if (!find_disk("payload", payload_device, sizeof(payload_device)))
+	if (find_disk("payload", payload_device, sizeof(payload_device)))
+		prepare_payload();
+	else
 		*payload_device = 0;
 }
 
+/* Mounts the filesystem that is on the payload's disk. */
 static void mount_payload(void)
 {
-	const char *device = payload_device;
-	int fd;
-
-	if (!*device) {
-		/* For a kernel without disks it came in the initramfs, with the lost+found of the disk that it would have been. */
-		if (access(PAYLOAD_ROOT "/lost+found", F_OK) < 0)
-			refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
-		copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT, false);
-		copy_tree(PAYLOAD_ROOT "/placed", "", false);
-		link_tree(PAYLOAD_ROOT "/root", "", false);
-		link_tree(PAYLOAD_ROOT "/over", "", true);
-		return;
-	}
-	fd = open(device, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		refuse("%s cannot be opened: %s", device, strerror(errno));
 	/* After a restore the block cache still holds the disk that the guest was saved with. */
-	ioctl(fd, BLKFLSBUF, 0);
-	close(fd);
-	mkdir(PAYLOAD_ROOT, 0755);
-	if (!mount_disk(device, PAYLOAD_ROOT))
+	ioctl(payload_disk, BLKFLSBUF, 0);
+	if (!mount_disk(payload_device, PAYLOAD_ROOT))
 		refuse("the payload disk cannot be mounted: %s", strerror(errno));
+}
+
+static void show_payload(void)
+{
+	if (*payload_device) {
+		if (!unpack_payload())
+			mount_payload();
+	} else if (rmdir(PAYLOAD_ROOT) == 0) { /* for a kernel without disks it came in the initramfs */
+		refuse("the payload disk is not there: this kernel has no virtio_blk, or could not load it");
+	}
 	copy_tree(PAYLOAD_ROOT "/files", WORK_ROOT, false);
 	if (*command_root && !show(PAYLOAD_ROOT, PAYLOAD_ROOT))
 		refuse("the payload cannot be shown in guest.rootfs: %s", strerror(errno));

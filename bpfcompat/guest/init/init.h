@@ -59,6 +59,7 @@
 
 #define TOOLS_ROOT "/bpfcompat/tools"
 #define PAYLOAD_ROOT "/bpfcompat/payload"
+#define INBOX "/bpfcompat/inbox" /* the same folder, where it can be written to */
 #define WORK_ROOT "/bpfcompat/work"
 #define ROOTFS "/bpfcompat/rootfs" /* a userland of the project's own, read-only */
 #define ROOTFS_WRITTEN "/bpfcompat/upper"

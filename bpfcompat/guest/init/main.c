@@ -33,6 +33,7 @@
 #include "boot.c"
 #include "job.c"
 #include "files.c"
+#include "unpack.c"
 #include "disks.c"
 #include "streams.c"
 #include "taint.c"
@@ -75,7 +76,7 @@ int main(void)
 	parse_job(blob, length, &job);
 	refresh(&job);
 	if (job.payload)
-		mount_payload();
+		show_payload();
 	if (job.program)
 		share_all(&job);
 	load_wanted_modules(&job);

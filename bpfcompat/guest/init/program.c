@@ -38,7 +38,15 @@ static bool lay_over(const char *from, const char *target, size_t number)
  */
 static void share_folder(const char *from, const char *target, size_t number, bool copied, const struct stat *status)
 {
+	char inbox[64];
+
 	make_folders(target);
+	if (unpacked) { /* where the program may write to it */
+		snprintf(inbox, sizeof(inbox), INBOX "%s", from + strlen(PAYLOAD_ROOT));
+		if (mount(inbox, target, NULL, MS_BIND, NULL) < 0)
+			refuse("%s cannot be shown in the guest: %s", target, strerror(errno));
+		return;
+	}
 	if (!copied && lay_over(from, target, number))
 		return;
 	if (mount("tmpfs", target, "tmpfs", 0, NULL) < 0) /* nothing of what stands there otherwise is seen */

@@ -85,7 +85,7 @@ class Workers:
         if kernel.headers_disk:  # a worker may have the kernel without them
             found += [Parcel(f"kernels/{folder.name}/{one.name}", one) for one in sorted(folder.glob("headers.*"))]
         if staged.image:
-            found.append(Parcel(f"payloads/{staged.digest}.ext4", staged.image))
+            found.append(Parcel(f"payloads/{staged.digest}.disk", staged.image))
         userland = self._machines.userland(job.profile.arch)
         rootfs, disk = userland.rootfs, userland.rootfs_disk
         if rootfs and disk:

@@ -192,7 +192,7 @@ def _session(order: Order, told: list[str]) -> Iterator[Session]:
         kernel = replace(kernel, headers_disk=None, headers_sha256="")
     session.machines.kernels.put(order.job.profile, kernel)
     session.machines.userland(order.job.profile.arch).put_rootfs(order.rootfs)
-    image = _where(order.run, f"payloads/{order.payload.digest}.ext4")
+    image = _where(order.run, f"payloads/{order.payload.digest}.disk")
     session.payloads.put(order.job.check, replace(order.payload, image=image))
     try:
         yield session
