@@ -87,9 +87,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=_version() if "--version" in arguments else "")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for name, summary in VERBS.items():
-        verb = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        if name in arguments[:1]:
+    chosen = arguments[0] if arguments and arguments[0] in VERBS else None
+    for name in [chosen] if chosen else VERBS:
+        verb = verbs.add_parser(name, help=VERBS[name], description=VERBS[name], allow_abbrev=False)
+        if name == chosen:
             importlib.import_module(f"bpfcompat.cli.{name.replace('-', '_')}").configure(verb)
     if arguments[:1] != ["exec"]:
         return parser.parse_args(arguments)

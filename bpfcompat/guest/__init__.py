@@ -4,17 +4,25 @@ In come a check's files, and the kit that is the same on every host; out come an
 `init/` and `validator/` are C; `protocol` says what the host and init agree on.
 """
 
-from bpfcompat.guest.kit import Kit
-from bpfcompat.guest.protocol import JOB_WINDOW, LAYOUT, OUTBOX_MIB, PROTOCOL, STREAM_KEPT, VALIDATOR
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bpfcompat.guest.protocol import JOB_WINDOW, LAYOUT, OUTBOX_MIB, PAYLOAD_MIB, PROTOCOL, STREAM_KEPT, VALIDATOR
+
+if TYPE_CHECKING:
+    from bpfcompat.guest.kit import Kit
 
 __all__ = [
     "JOB_WINDOW",
     "LAYOUT",
     "OUTBOX_MIB",
+    "PAYLOAD_MIB",
     "PROTOCOL",
     "STREAM_KEPT",
     "VALIDATOR",
     "Kit",
+    "archive",
     "collect",
     "embedded",
     "image", "initramfs",
@@ -26,3 +34,11 @@ __all__ = [
     "tools",
     "validator",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Kit":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from bpfcompat.guest.kit import Kit  # a third of the imports that a machine needs before QEMU is started
+
+    return Kit

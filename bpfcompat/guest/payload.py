@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from bpfcompat import architecture
 from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import VALIDATOR, archive, kit, libraries, preflight, validator
+from bpfcompat.guest import PAYLOAD_MIB, VALIDATOR, archive, kit, libraries, preflight, validator
 from bpfcompat.model import Check, Payload, Shipped
 from bpfcompat.outcome import Classification
 from bpfcompat.system import digest, disk
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 MOUNT_POINT = "/bpfcompat/payload"
 _VALIDATOR = VALIDATOR.removeprefix(f"{MOUNT_POINT}/")
-SIZE_MIB = 1024
-"""Virtual size of the disk, sparse on the host. It is part of what a guest is saved with, so it is one for all."""
 
 
 _SMALL, _FEW = 2 << 20, 500
@@ -221,7 +219,7 @@ def stage(
         if check.artifact and check.validation and examiner:
             copy = tree / "artifact" / check.artifact.name
             validator.check_object(check.artifact, copy, check.validation, examiner)
-        _write(tree, image) if found else empty(image)
+        _write(tree, image) if found else disk.empty(image, PAYLOAD_MIB)
     except OSError as error:
         raise NoVerdict(Classification.STAGING_FAILURE, f"the payload cannot be staged: {error}.") from error
     finally:
@@ -245,12 +243,6 @@ def _copy(entry: Entry, target: Path) -> _Content:
     return content, target.stat().st_size
 
 
-def empty(image: Path) -> None:
-    """Write the disk of a payload with nothing in it, all holes; raises OSError."""
-    with image.open("xb") as file:
-        file.truncate(SIZE_MIB << 20)
-
-
 def write(tree: Path, image: Path, *, dated: bool = False) -> None:
     """Write the disk that brings everything below a folder; raises BpfcompatError, OSError.
 
@@ -258,10 +250,10 @@ def write(tree: Path, image: Path, *, dated: bool = False) -> None:
     dated: files have their times in the guest, where those are copied; without, that of their use.
     """
     if not _is_small(tree):
-        disk.make(tree, image, SIZE_MIB)
+        disk.make(tree, image, PAYLOAD_MIB)
         return
     if not image.exists():
-        empty(image)
+        disk.empty(image, PAYLOAD_MIB)
     with image.open("r+b") as file:
         file.write(archive.of_tree(tree, _FOLDER, dated=dated))
 

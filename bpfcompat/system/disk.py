@@ -31,6 +31,12 @@ def make(tree: Path, image: Path, mib: int) -> None:
     )  # fmt: skip
 
 
+def empty(image: Path, mib: int) -> None:
+    """Write a disk of a size with nothing on it, all holes; raises OSError."""
+    with image.open("xb") as file:
+        file.truncate(mib << 20)
+
+
 def blocks(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield where a file is not a hole, and what stands there, a MiB at most; raises OSError."""
     with path.open("rb", buffering=0) as file:

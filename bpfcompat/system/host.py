@@ -125,6 +125,7 @@ def qemu_version(name: str) -> str:
     return found
 
 
+KERNEL_VARIABLE = "BPFCOMPAT_KERNEL"
 BOOT_IMAGES_VARIABLE = "BPFCOMPAT_BOOT_IMAGES"
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def slot(folder: Path, places: int) -> Iterator[None]:
-    """Hold one of so many places; wait for one if all are taken. A process that dies gives its place back.
+def slot(folder: Path, places: int, *, wait: bool = True) -> Iterator[bool]:
+    """Hold one of so many places, and yield whether it does. A process that dies gives its place back.
 
     folder: where the locks are, the same for all processes.
+    wait: for a place, if all are taken.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first = os.getpid() % places
@@ -25,5 +26,8 @@ def slot(folder: Path, places: int) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
         else:
+            if not wait:
+                yield False
+                return
             fcntl.flock(locks[0], fcntl.LOCK_EX)
-        yield
+        yield True

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import PROTOCOL, payload
+from bpfcompat.guest import PAYLOAD_MIB, PROTOCOL
 from bpfcompat.outcome import Classification
 from bpfcompat.system import atomic, digest, disk, host, processes
 from bpfcompat.vm import qemu
@@ -45,7 +45,7 @@ def identity(machine: qemu.Machine, contents: dict[str, str]) -> str:
     neutral = replace(machine, image=Path("kernel"), initramfs=Path("initramfs"), disks=disks)
     memory = qemu.Memory(Path("ram"), saving=True)
     return digest.of_json({
-        "format": FORMAT, "protocol": PROTOCOL, "contents": contents, "disk": payload.SIZE_MIB,
+        "format": FORMAT, "protocol": PROTOCOL, "contents": contents, "disk": PAYLOAD_MIB,
         "arguments": qemu.argv(neutral, range(len(qemu.SERIAL_PORTS)), 4, Path("payload"), memory, 5),
         "qemu": [host.qemu_version(machine.board.program), host.stamp(Path(machine.binary))],
         "processor": host.processor() if machine.accelerator == "kvm" else None,
@@ -114,10 +114,10 @@ def save(machine: qemu.Machine, image: Path, name: str, seconds: float) -> float
 def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> float:
     from bpfcompat.vm.machine import start
 
-    disk = image / "disk"
-    payload.empty(disk)
+    payload = image / "disk"
+    disk.empty(payload, PAYLOAD_MIB)
     started = time.monotonic()
-    with start(machine, disk, image, qemu.Memory(image / "ram", saving=True)) as guest:
+    with start(machine, payload, image, qemu.Memory(image / "ram", saving=True)) as guest:
         guest.wait_ready(deadline)
         booted = time.monotonic() - started
         guest.settle(deadline)
@@ -132,10 +132,10 @@ def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> flo
     atomic.write_json(image / "image.json", {**described, "stamps": _stamps(image)})
     trial = image / "trial"
     trial.mkdir()
-    with restore(machine, image, disk, trial) as guest:
+    with restore(machine, image, payload, trial) as guest:
         guest.settle(time.monotonic() + _RESTORE_SECONDS)
     shutil.rmtree(trial)
-    for used in (disk, *image.glob("std*.log"), image / "qemu.log"):
+    for used in (payload, *image.glob("std*.log"), image / "qemu.log"):
         used.unlink()
     return booted
 

@@ -18,6 +18,7 @@ __all__ = [
     "Options",
     "Session",
     "Standby",
+    "ahead",
     "doctor",
     "engine",
     "explain",

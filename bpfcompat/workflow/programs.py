@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import initramfs, payload, shares
+from bpfcompat.guest import PAYLOAD_MIB, initramfs, shares
 from bpfcompat.model import Profile, Project
 from bpfcompat.outcome import COLLECTED, Classification, Outcome, OutcomeKind
+from bpfcompat.system import disk as disks
 from bpfcompat.system import host, processes, scratch, slots
 from bpfcompat.vm import bootimage, job
 from bpfcompat.workflow import kernel_log
+from bpfcompat.workflow.ahead import Ahead
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.readiness import make_ready
 from bpfcompat.workflow.userland import Userland
@@ -62,12 +64,19 @@ class ProgramNotFoundError(BpfcompatError):
 class Programs:
     """Runs programs on the kernels of one project. `run` is called from several threads."""
 
-    def __init__(self, project: Project, cache: Path, notice: Callable[[str], None]) -> None:
-        """Nothing is read yet; notice: called with a line that the user should see at once."""
+    def __init__(
+        self, project: Project, cache: Path, notice: Callable[[str], None], ahead: Ahead | None = None
+    ) -> None:
+        """Nothing is read yet.
+
+        notice: called with a line that the user should see at once.
+        ahead: of a project with one kernel, its machine may wait there.
+        """
         self._cache = cache
         self._notice = notice
         self._machines = Machines(project, cache, offline=False, notice=notice)
         self._lock = threading.Lock()
+        self._ahead = ahead or Ahead(cache, None)
 
     def run(self, wanted: Wanted, profile: Profile, live: guests.Live) -> Outcome:
         """Run a program on a profile's kernel and return what happened.
@@ -78,10 +87,18 @@ class Programs:
         with self._lock:
             machine, images, boot_seconds = make_ready(self._machines, self._cache, profile, warm=not wanted.cold)
         path, brought = self._found(wanted, self._machines.userland(profile.arch))
-        with slots.slot(self._cache / "slots", host.jobs(profile.memory)), self._scratch() as folder:
-            return _Run(machine, profile, boot_seconds, images.get(profile), folder, self._notice).run(
+        image = images.get(profile)
+        if image:
+            self._ahead.note(machine, image)
+        with self._place(profile), self._scratch() as folder:
+            return _Run(machine, profile, boot_seconds, image, folder, self._notice, self._ahead).run(
                 wanted, path, brought, live, self._machines
             )
+
+    def _place(self, profile: Profile) -> contextlib.AbstractContextManager[object]:
+        if self._ahead.has_place:
+            return contextlib.nullcontext()
+        return slots.slot(self._cache / "slots", host.jobs(profile.memory))
 
     def _found(self, wanted: Wanted, userland: Userland) -> tuple[str, shares.Shares]:
         """Return how the guest finds the program, and what has to be there for it."""
@@ -114,6 +131,7 @@ class _Run:
     image: Path | None
     scratch: Path
     notice: Callable[[str], None]
+    ahead: Ahead
     _failure: BaseException | None = field(default=None, init=False)
     _copied: tuple[str, ...] = field(default=(), init=False)
 
@@ -125,7 +143,7 @@ class _Run:
     def run(self, wanted: Wanted, path: str, brought: shares.Shares, live: guests.Live, machines: Machines) -> Outcome:
         """Stage what the program needs while its machine is restored, run it, and return what happened."""
         disk = self.scratch / "payload.disk"
-        payload.empty(disk)
+        disks.empty(disk, PAYLOAD_MIB)
         staging = threading.Thread(target=self._stage, args=(brought, disk), name="bpfcompat-stage")
         staging.start()
         if not self.machine.has_disks:  # then it comes with the initramfs
@@ -133,7 +151,7 @@ class _Run:
             self._raise()
             self.machine = machines.with_payload(self.machine, self.profile, disk, self.scratch / "machine")
         try:
-            guest = self._guest(disk, live)
+            guest = self._waiting(disk, live, staging) or self._guest(disk, live)
         finally:
             staging.join()
         with guest:
@@ -150,18 +168,25 @@ class _Run:
         bring_back(outcome, self.evidence / COLLECTED, (wanted.directory, *wanted.outputs))
         return outcome
 
-    def _guest(self, disk: Path, live: guests.Live) -> guests.Guest:
+    def _waiting(self, disk: Path, live: guests.Live, staging: threading.Thread) -> guests.Guest | None:
+        """Return the guest that has been restored meanwhile, if it is the right one; it waits for its payload."""
         self.evidence.mkdir()
+        if self.image is None or not self.ahead.has_place:
+            return None
+        staging.join()
+        return self.ahead.guest(self.machine, self.image, disk, self.evidence, live)
+
+    def _guest(self, disk: Path, live: guests.Live) -> guests.Guest:
         try:
-            return self._waiting(self.image, disk, live)
+            return self._restored(self.image, disk, live)
         except NoVerdict as error:
             if self.image is None or processes.interrupted():
                 raise
             bootimage.discard(self.image)
             self.notice(f"a boot image could not be used, and is made anew next time: {error.message}")
-        return self._waiting(None, disk, live)
+        return self._restored(None, disk, live)
 
-    def _waiting(self, image: Path | None, disk: Path, live: guests.Live) -> guests.Guest:
+    def _restored(self, image: Path | None, disk: Path, live: guests.Live) -> guests.Guest:
         deadline = time.monotonic() + self.boot_seconds
         return bootimage.waiting_guest(self.machine, image, disk, self.evidence, deadline, live)
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpfcompat.errors import NoVerdict
-from bpfcompat.guest import payload
-from bpfcompat.model import Project
+from bpfcompat.guest import PAYLOAD_MIB
+from bpfcompat.system import disk as disks
 from bpfcompat.system import host, scratch
 from bpfcompat.vm import Machine, bootimage
 
 if TYPE_CHECKING:
+    from bpfcompat.model import Project
     from bpfcompat.vm import machine as guests
 
 _COPIED_AT_MOST = 32 << 20
@@ -89,7 +90,9 @@ class Standby:
         while work := self._work.get():
             work()
 
-    def guest(self, machine: Machine, image: Path, disk: Path, evidence: Path) -> guests.Guest | None:
+    def guest(
+        self, machine: Machine, image: Path, disk: Path, evidence: Path, live: guests.Live | None = None
+    ) -> guests.Guest | None:
         """Return a guest that waits for its job, if such a machine was expected, and lives.
 
         The arguments are those of `bootimage.restore`.
@@ -102,7 +105,7 @@ class Standby:
                 self._waiting.remove(found)
             for more in itertools.islice(self._ahead, max(0, self._most - len(self._waiting))):
                 self._add(*more)
-        return found.guest(disk, evidence) if found else None
+        return found.guest(disk, evidence, live) if found else None
 
     def close(self) -> None:
         """End all that wait, and those that were handed out, too."""
@@ -132,19 +135,19 @@ class _Waiting:
         try:
             with contextlib.suppress(NoVerdict, OSError):
                 self._folder.mkdir()
-                payload.empty(self._disk)
+                disks.empty(self._disk, PAYLOAD_MIB)
                 self._restored = bootimage.Restored(self.machine, self.image, self._disk, self._folder)
         finally:
             self._over.set()
 
-    def guest(self, disk: Path, evidence: Path) -> guests.Guest | None:
+    def guest(self, disk: Path, evidence: Path, live: guests.Live | None) -> guests.Guest | None:
         """Give it its payload and let it run; None if it is not there any more, or there is no room for the payload."""
         self._over.wait()
         if self._restored is None:
             return None
         try:
             self._restored.bring(disk)
-            return self._restored.guest(evidence)
+            return self._restored.guest(evidence, live)
         except (NoVerdict, OSError):
             self._restored.stop()
             return None

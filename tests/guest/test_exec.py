@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import machines_of
+from bpfcompat.model import Matrix, Project
+from bpfcompat.system import host
+from bpfcompat.vm import bootimage
+from bpfcompat.workflow import ahead, programs
+
+from .conftest import KERNELS, machines_of
 
 KERNEL = "apt:bookworm/linux-image-cloud-amd64"
 
@@ -186,6 +191,32 @@ def test_several_kernels_are_told_apart_and_the_first_failure_counts(tmp_path):
         ["debian-11-5.10", "1"], ["debian-12-6.1", "0"], ["debian-13-backports", "1"],
     ]  # fmt: skip
     assert ended.returncode == 1
+
+
+def test_the_machine_of_the_last_call_waits_and_only_the_right_one_is_taken(tmp_path, profiles, monkeypatch):
+    cache, words = host.cache_folder(), ("test", str(tmp_path))
+    wanted = programs.Wanted(("uname", "-r"), tmp_path, {"PATH": "/usr/bin"})
+
+    def said(name):
+        """Return what a kernel says that it is, and whether a machine was begun to be restored before it was known which."""
+        out = bytearray()
+        project = Project((), Matrix((profiles[name],)), tmp_path)
+        with ahead.Ahead(cache, words) as waiting:
+            began = waiting.has_place
+            runner = programs.Programs(project, cache, print, waiting)
+            outcome = runner.run(wanted, project.matrix.profiles[0], {"stdout": out.extend, "stderr": out.extend})
+        assert outcome.wait_status == 0
+        return out.decode(), began
+
+    first, began = said(KERNELS[0])
+    assert (first[:5], began) == ("5.10.", False)
+    with monkeypatch.context() as patched:
+        patched.setattr(bootimage, "restore", None)  # it would be called for another one
+        assert said(KERNELS[0]) == (first, True)
+    other, began = said(KERNELS[1])
+    assert (other[:4], began) == ("6.1.", True)
+    assert said(KERNELS[1]) == (other, True)
+    assert machines_of(cache / "exec") == []
 
 
 def test_nothing_is_left_when_the_reader_goes_or_we_are_ended(tmp_path):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bpfcompat.cli.exec import environment, outputs
+from bpfcompat.cli.program import environment, outputs
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.guest import preflight, shares
 from bpfcompat.outcome import Classification, Outcome, OutcomeKind

@@ -1,0 +1,77 @@
+"""What the last call with the same words asked for, and whether it is restored."""
+
+from pathlib import Path
+
+import pytest
+
+from bpfcompat.system import host, slots
+from bpfcompat.vm import BOARDS, Machine, bootimage
+from bpfcompat.workflow import ahead
+from bpfcompat.workflow.standby import Standby
+
+WORDS = ("apt:x", "")
+DISKS = (("tools", Path("/t")), ("modules", Path("/m")))
+MACHINE = Machine(
+    "/usr/bin/qemu-system-aarch64",
+    "tcg",
+    256,
+    2,
+    Path("/image"),
+    Path("/ram"),
+    "quiet",
+    DISKS,
+    board=BOARDS["arm64"],
+)
+IMAGE = Path("/cache/bootimages/x")
+
+
+@pytest.fixture
+def expected(monkeypatch):
+    """What was to be restored."""
+    found = []
+    monkeypatch.setattr(bootimage, "is_whole", lambda image: image == IMAGE)
+    monkeypatch.setattr(Standby, "expect", lambda _, machines: found.extend(machines))
+    return found
+
+
+def entered(cache, words=WORDS):
+    with ahead.Ahead(cache, words) as found:
+        return found.has_place
+
+
+def test_the_machine_of_the_same_words_is_restored(tmp_path, expected):
+    assert not entered(tmp_path)
+    ahead.Ahead(tmp_path, WORDS).note(MACHINE, IMAGE)
+    assert (entered(tmp_path), expected) == (True, [(MACHINE, IMAGE)])
+    assert not entered(tmp_path, ("apt:x", "/elsewhere"))
+    assert not entered(tmp_path, None)
+
+
+def test_none_is_restored_whose_image_is_not_whole(tmp_path, expected):
+    ahead.Ahead(tmp_path, WORDS).note(MACHINE, IMAGE.with_name("y"))
+    assert (entered(tmp_path), expected) == (False, [])
+
+
+def test_none_is_restored_if_all_places_are_taken(tmp_path, expected, monkeypatch):
+    monkeypatch.setattr(host, "jobs", lambda _: 1)
+    ahead.Ahead(tmp_path, WORDS).note(MACHINE, IMAGE)
+    with slots.slot(tmp_path / "slots", 1):
+        assert (entered(tmp_path), expected) == (False, [])
+    assert entered(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"words": ["apt:x", ""], "image": "/x", "machine": {"disks": []}}'])
+def test_a_note_that_cannot_be_read_is_none_and_is_written_anew(tmp_path, expected, text):
+    ahead.Ahead(tmp_path, WORDS).note(MACHINE, IMAGE)
+    (path,) = (tmp_path / "ahead").iterdir()
+    path.write_text(text)
+    assert (entered(tmp_path), expected) == (False, [])
+    ahead.Ahead(tmp_path, WORDS).note(MACHINE, IMAGE)
+    assert entered(tmp_path)
+
+
+def test_there_are_only_so_many_notes(tmp_path, expected):
+    for number in range(300):
+        ahead.Ahead(tmp_path, (str(number),)).note(MACHINE, IMAGE)
+    assert len(list((tmp_path / "ahead").iterdir())) <= 64
+    assert entered(tmp_path, ("299",))
