@@ -63,11 +63,10 @@ def find(folders: Sequence[Path], program: Path | None, userland: preflight.User
     return Shares(tuple(dict.fromkeys(kept)), ((program, program.resolve()),), needed)
 
 
-def stage(shares: Shares, tree: Path, image: Path, say: Callable[[str], None]) -> tuple[str, ...]:
-    """Write the disk that brings shares into a guest, and return the folders that are small enough to be copied there.
+def copy(shares: Shares, tree: Path, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Copy shares to where the payload has them, and return the folders that are small enough to be copied in a guest, too.
 
-    tree: a new folder for copies; what is in it may go afterwards.
-    image: exists already where a machine waits for it.
+    tree: the payload's.
     say: called with a sentence about what is left behind.
     Raises BpfcompatError, OSError.
     """
@@ -81,8 +80,6 @@ def stage(shares: Shares, tree: Path, image: Path, say: Callable[[str], None]) -
         shutil.copy2(source, _parent_made(tree / "shares" / str(number)))
     for name, source in shares.libraries.items():
         shutil.copy2(source, _parent_made(tree / payload.libraries_folder(shares.libraries) / name.lstrip("/")))
-    tree.mkdir(parents=True, exist_ok=True)
-    payload.write(tree, image, dated=True)
     return tuple(small)
 
 

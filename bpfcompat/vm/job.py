@@ -79,18 +79,19 @@ def of_check(check: Check, payload: Payload) -> list[tuple[str, str]]:
 
 
 def of_program(program: Program) -> list[tuple[str, str]]:
-    """Return the job of a program, whose streams go out as they come."""
-    parts = [("program", program.path), ("directory", program.directory), ("live", "yes"), ("payload", "yes")]
+    """Return the job of a program; the payload has the rest of it."""
+    return [("payload", "yes"), ("more", "yes"), *_of_collect(program.collect, program.collect_limit)]
+
+
+def rest_of_program(program: Program) -> bytes:
+    """Return the rest of a program's job, as it stands in the file `job` of the payload; its streams go out as they come."""
+    parts = [("program", program.path), ("directory", program.directory), ("live", "yes")]
     parts += [("argument", text) for text in program.arguments]
     parts += [("env", f"{name}={value}") for name, value in program.environment]
     for path in program.shares:
         parts += [("share", path), *([("copied", "yes")] if path in program.copied else [])]
     parts += [("folder", path) for path in program.folders]
-    return [
-        *parts,
-        *_of_collect(program.collect, program.collect_limit),
-        *([("input", "yes")] if program.input else []),
-    ]
+    return _joined([*parts, *([("input", "yes")] if program.input else [])])
 
 
 def of_shell(check: Check, payload: Payload, rows: int, columns: int) -> list[tuple[str, str]]:
@@ -102,4 +103,8 @@ def blob(parts: Parts) -> bytes:
     """Return a job as it goes over the wire, with what a restored guest needs of this moment: NUL-terminated names and values."""
     now = time.time_ns()
     fresh = [("time", f"{now // 10**9}.{now % 10**9:09}"), ("seed", secrets.token_hex(64))]
-    return b"".join(text.encode(errors="surrogateescape") + b"\0" for part in (*parts, *fresh) for text in part)
+    return _joined([*parts, *fresh])
+
+
+def _joined(parts: Parts) -> bytes:
+    return b"".join(text.encode(errors="surrogateescape") + b"\0" for part in parts for text in part)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bpfcompat.dataclass import dataclass
 from bpfcompat.errors import BpfcompatError, NoVerdict
-from bpfcompat.guest import PAYLOAD_MIB, initramfs, shares
+from bpfcompat.guest import PAYLOAD_MIB, initramfs, payload, shares
 from bpfcompat.model import Profile, Project
 from bpfcompat.outcome import COLLECTED, Classification, Outcome, OutcomeKind
 from bpfcompat.system import disk as disks
@@ -133,7 +133,7 @@ class _Run:
     notice: Callable[[str], None]
     ahead: Ahead
     _failure: BaseException | None = field(default=None, init=False)
-    _copied: tuple[str, ...] = field(default=(), init=False)
+    _program: job.Program = field(init=False)
 
     @property
     def evidence(self) -> Path:
@@ -144,7 +144,7 @@ class _Run:
         """Stage what the program needs while its machine is restored, run it, and return what happened."""
         disk = self.scratch / "payload.disk"
         disks.empty(disk, PAYLOAD_MIB)
-        staging = threading.Thread(target=self._stage, args=(brought, disk), name="bpfcompat-stage")
+        staging = threading.Thread(target=self._stage, args=(wanted, path, brought, disk), name="bpfcompat-stage")
         staging.start()
         if not self.machine.has_disks:  # then it comes with the initramfs
             staging.join()
@@ -156,11 +156,7 @@ class _Run:
             staging.join()
         with guest:
             self._raise()
-            program = job.Program(
-                wanted.arguments, path, str(wanted.directory), tuple(wanted.environment.items()), brought.paths,
-                self._copied, _folders(wanted), input=wanted.input is not None, collect=_patterns(wanted),
-            )  # fmt: skip
-            guest.begin(job.of_program(program), time.monotonic() + self.boot_seconds)
+            guest.begin(job.of_program(self._program), time.monotonic() + self.boot_seconds)
             if wanted.input is not None:
                 guest.feed(wanted.input)
             outcome = guest.finish(wanted.seconds, job.FOREVER)
@@ -190,10 +186,18 @@ class _Run:
         deadline = time.monotonic() + self.boot_seconds
         return bootimage.waiting_guest(self.machine, image, disk, self.evidence, deadline, live)
 
-    def _stage(self, brought: shares.Shares, disk: Path) -> None:
+    def _stage(self, wanted: Wanted, path: str, brought: shares.Shares, disk: Path) -> None:
+        tree = self.scratch / "tree"
+        tree.mkdir()
         try:
-            self._copied = shares.stage(brought, self.scratch / "tree", disk, self.notice)
-            shutil.rmtree(self.scratch / "tree", ignore_errors=True)
+            copied = shares.copy(brought, tree, self.notice)
+            self._program = job.Program(
+                wanted.arguments, path, str(wanted.directory), tuple(wanted.environment.items()), brought.paths,
+                copied, _folders(wanted), input=wanted.input is not None, collect=_patterns(wanted),
+            )  # fmt: skip
+            (tree / "job").write_bytes(job.rest_of_program(self._program))
+            payload.write(tree, disk, dated=True)
+            shutil.rmtree(tree, ignore_errors=True)
         except Exception as error:  # told by the thread that waits
             self._failure = error
 

@@ -103,7 +103,8 @@ static const char *command_root = ""; /* NEW_ROOT, if the project has a userland
 
 struct job {
 	const char *command, *binary, *artifact, *time, *seed;
-	bool payload, usual_limits; /* limits as a distribution has them */
+	bool payload, more;         /* what comes on a disk; the rest of the job there */
+	bool usual_limits;          /* as a distribution has them */
 	const char *ready_file, *while_ready;
 	bool ready, ready_notify;
 	int ready_signal;

@@ -19,6 +19,7 @@
  *     BPFCOMPAT <version> FAIL  <nonce> <what could not be done> <crc>
  * The host sends "JOB <nonce> <length> <crc>\n" and then <length> bytes of NUL-terminated key, value pairs, in windows
  * of WINDOW bytes, each but the last answered by GOT: the serial driver drops what a slow reader leaves in its buffer.
+ * Of a program's job the payload has the rest, as such pairs in the file `job`.
  * Before it, the host may send "SETTLE\n" to a guest that it is about to save (answered by SETTLED).
  * What the command reads comes as "IN <nonce> <length>\n" and so many bytes, at most WINDOW, answered by TOOK; no bytes end it.
  * "SIZE <nonce> <rows> <columns>\n" changes the size of its terminal.
@@ -77,6 +78,10 @@ int main(void)
 	refresh(&job);
 	if (job.payload)
 		show_payload();
+	if (job.more)
+		parse_rest(&job);
+	if (!job.command && !job.program)
+		refuse("the job has no command");
 	if (job.program)
 		share_all(&job);
 	load_wanted_modules(&job);

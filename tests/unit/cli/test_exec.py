@@ -44,7 +44,7 @@ def test_folders_that_do_not_fit_are_refused(tmp_path, monkeypatch):
     (tmp_path / "here" / "file").write_text("eleven chars")
     found = shares.find([tmp_path / "here"], None, USERLAND)
     with pytest.raises(BpfcompatError, match="too large to come along") as refused:
-        shares.stage(found, tmp_path / "tree", tmp_path / "image", print)
+        shares.copy(found, tmp_path / "tree", print)
     assert ".bpfcompatignore" in refused.value.hint
 
 
