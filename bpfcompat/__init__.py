@@ -11,6 +11,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bpfcompat import dataclass  # noqa: F401 - before anything else imports the standard library's
 from bpfcompat.errors import BpfcompatError
 from bpfcompat.model import Check, Expectation, Job, Matrix, Profile, Project
 from bpfcompat.outcome import Outcome, Record, Run, Status, Target, Verdict

@@ -6,8 +6,10 @@ the time which the imports took.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["dataclass"]
@@ -15,6 +17,20 @@ __all__ = ["dataclass"]
 if TYPE_CHECKING:
     from dataclasses import dataclass
 else:
+
+    class _Inspect(ModuleType):
+        """Stands where `dataclasses` has `inspect`, which it asks only about classes without a docstring; half of its import is that."""
+
+        def __getattr__(self, name: str) -> Any:
+            import inspect
+
+            return getattr(inspect, name)
+
+    if "dataclasses" not in sys.modules and "inspect" not in sys.modules:
+        sys.modules["inspect"] = _Inspect("inspect")
+        import dataclasses
+
+        del sys.modules["inspect"]
     import dataclasses
 
     _lock = threading.RLock()
@@ -35,6 +51,7 @@ else:
             nonlocal made
             with _lock:  # another thread may ask for an instance meanwhile
                 if not made:
+                    kind.__doc__ = kind.__doc__ or kind.__name__  # else `dataclasses` asks `inspect` for one
                     dataclasses.dataclass(frozen=frozen)(kind)
                     made = True
 
