@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -152,6 +151,8 @@ def check(argv: Sequence[str], *, doing: str, hint: str = "", **options: Any) ->
     """
     result = run(argv, **options)
     if result.returncode:
+        import shlex
+
         said = (result.stderr or result.stdout).decode(errors="replace").strip()
         raise BpfcompatError(
             f"{doing} failed: {said or f'exit {result.returncode}'}", hint or f"the command was: {shlex.join(argv)}"

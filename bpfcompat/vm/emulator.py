@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import socket
 import subprocess
 from collections.abc import Callable
@@ -98,6 +97,8 @@ class Emulator:
     @property
     def command_line(self) -> str:
         """QEMU's command line, ready to paste but for the inherited file descriptors."""
+        import shlex
+
         return shlex.join(self._arguments)
 
     def type_on_console(self, key: bytes) -> None:
