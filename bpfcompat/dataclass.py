@@ -22,6 +22,8 @@ else:
         """Stands where `dataclasses` has `inspect`, which it asks only about classes without a docstring; half of its import is that."""
 
         def __getattr__(self, name: str) -> Any:
+            if sys.modules.get("inspect") is self:
+                del sys.modules["inspect"]
             import inspect
 
             return getattr(inspect, name)
@@ -30,7 +32,8 @@ else:
         sys.modules["inspect"] = _Inspect("inspect")
         import dataclasses
 
-        del sys.modules["inspect"]
+        if isinstance(sys.modules["inspect"], _Inspect):
+            del sys.modules["inspect"]
     import dataclasses
 
     _lock = threading.RLock()

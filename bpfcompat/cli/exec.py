@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     if not (options.kernel or options.profile or options.matrix):
         options.kernel = os.environ.get(host.KERNEL_VARIABLE)
     with processes.interruptible(), ahead.Ahead(host.cache_folder(), _words(options)) as waiting:
+        waiting.begin()
         from bpfcompat.cli import program  # with it comes nearly all of this package; QEMU starts meanwhile
 
         return program.run(options, waiting)

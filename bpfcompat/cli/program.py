@@ -46,7 +46,7 @@ _GO_OUTPUT = re.compile(
 def run(options: argparse.Namespace, waiting: ahead.Ahead) -> int:
     """Run one program and return its exit code, as `docker run` would: 125 for what is not the program's own.
 
-    waiting: what may be the right machine for one kernel.
+    waiting: what may be the machine, if it is one kernel.
     """
     project = _project(options)
     wanted = programs.Wanted(
@@ -55,14 +55,15 @@ def run(options: argparse.Namespace, waiting: ahead.Ahead) -> int:
         0 if options.interactive else None, _seconds(options.timeout), options.cold,
         tuple(collect.pattern(text, "--collect") for text in options.collect), outputs(options.rest[1:]),
     )  # fmt: skip
-    runner = programs.Programs(project, host.cache_folder(), say, waiting)
     profiles = project.matrix.profiles
+    if len(profiles) > 1:
+        waiting.drop()
+    runner = programs.Programs(project, host.cache_folder(), say, waiting if len(profiles) == 1 else None)
     out, err = Out(1), Out(2)
     try:
         if len(profiles) == 1:
             result = _one(runner, wanted, profiles[0], out, err)
             return _READER_GONE if out.gone or err.gone else result.code
-        waiting.drop()
         return _several(runner, wanted, profiles, out, err)
     except programs.ProgramNotFoundError as error:
         say(str(error))

@@ -1,6 +1,6 @@
 """What the host and init agree on."""
 
-PROTOCOL = "5"
+PROTOCOL = "6"
 JOB_WINDOW = 2048
 """Bytes of a job that the guest takes at once."""
 STREAM_KEPT = 256 * 1024

@@ -21,7 +21,10 @@ AT_MOST = 512 << 20
 """Bytes of all shared folders together."""
 IGNORE = ".bpfcompatignore"
 _SMALL, _FEW = 2 << 20, 100
-"""Bytes and files that an emulated guest copies in less time than it takes to lay a folder over another (guest/init/program.c)."""
+"""Bytes and files that an emulated guest copies in less time than it takes to lay a folder over another (guest/init/program.c).
+
+It does so where the payload as a whole is too large to be unpacked (payload.py).
+"""
 
 
 @dataclass

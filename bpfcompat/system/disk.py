@@ -1,4 +1,4 @@
-"""Read-only ext4 images of folders, for guests: virtio disks of a fixed virtual size, sparse on the host."""
+"""Disks for guests: ext4 images of folders, which they only read, of a fixed virtual size, sparse on the host."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def folder(base: Path, name: str, *, keep: bool = False) -> Iterator[Path]:
             shutil.rmtree(base / left, ignore_errors=True)
     made = base / name
     with atomic.locked(base / f"{name}.lock"):
-        made.mkdir()
+        made.mkdir(mode=0o700)  # the environment of a program may be in it
         try:
             yield made
         finally:

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,7 +185,11 @@ def restore(machine: qemu.Machine, image: Path, disk: Path, evidence: Path, live
     live: where the command's streams go as they come, instead of into the evidence.
     Raises NoVerdict if the image or QEMU is not usable.
     """
-    return Restored(machine, image, disk, evidence).guest(evidence, live)
+    return Restored(machine, image, disk, evidence, _load_guests).guest(evidence, live)
+
+
+def _load_guests() -> None:
+    import bpfcompat.vm.machine  # noqa: F401 - with it comes pexpect; QEMU takes longer to start
 
 
 class Restored:
@@ -194,15 +198,22 @@ class Restored:
     It runs: what its kernel does after a restore is translated by the time the job comes (QEMU 7.2: a third of what `true` takes).
     """
 
-    def __init__(self, machine: qemu.Machine, image: Path, disk: Path, folder: Path) -> None:
+    def __init__(
+        self,
+        machine: qemu.Machine,
+        image: Path,
+        disk: Path,
+        folder: Path,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """Start QEMU and give it what was saved.
 
         disk: the payload's image; its content may still come.
         folder: for the logs.
+        meanwhile: called while QEMU starts.
         Raises NoVerdict if the image or QEMU is not usable.
         """
-        # With it comes pexpect, which a run of stored verdicts does not need.
-        from bpfcompat.vm.emulator import Emulator
+        from bpfcompat.vm.emulator import Emulator  # a run of stored verdicts does not need it
 
         self._disk = disk
         try:
@@ -217,9 +228,8 @@ class Restored:
                     raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
                 memory = qemu.Memory(image / "ram", saving=False)
                 self._emulator = Emulator(machine, disk, folder, memory, console)
-                import bpfcompat.vm.machine  # noqa: F401 - for `guest`; QEMU starts meanwhile
-
                 with _told(self._emulator):
+                    meanwhile()
                     monitor = self._emulator.monitor(_RESTORE_SECONDS)
                     _restore(monitor, state)
                     monitor.execute("cont")

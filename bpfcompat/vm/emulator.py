@@ -17,7 +17,7 @@ from bpfcompat.vm.outbox import Outbox
 from bpfcompat.vm.qmp import Monitor
 
 if TYPE_CHECKING:
-    from bpfcompat.vm.console import Live, Streams
+    from bpfcompat.vm.console import Control, Live, Streams
 
 ALIVE_SECONDS = 2.0
 """So long a machine may be silent, or a QEMU whose ports are closed be on its way out."""
@@ -66,9 +66,7 @@ class Emulator:
             for end in theirs:
                 end.close()
         self._ports = dict(zip(qemu.SERIAL_PORTS, ours, strict=False))
-        from bpfcompat.vm.console import Control  # with it comes pexpect: QEMU starts meanwhile
-
-        self.control = Control(self._ports["control"])
+        self.control: Control
         self.streams: Streams | None = None
         self._monitor: Monitor | None = None
 
@@ -79,13 +77,14 @@ class Emulator:
         self.folder = folder
 
     def read_streams(self, on_panic: Callable[[], None], live: Live | None = None) -> Streams:
-        """Begin to read the console and the command's streams into their files.
+        """Begin to read the console and the command's streams into their files, and the control lines.
 
         on_panic: called, by the thread that reads, when the console shows a panic.
         live: what takes the command's streams instead.
         """
-        from bpfcompat.vm.console import Streams
+        from bpfcompat.vm.console import Control, Streams  # with it comes pexpect
 
+        self.control = Control(self._ports["control"])
         self.streams = Streams(self._ports, self.folder, on_panic, live)
         return self.streams
 

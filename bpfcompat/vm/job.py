@@ -37,7 +37,7 @@ class Program:
     shares: tuple[str, ...] = ()
     """Where the payload's shares stand in the guest, in their order there."""
     copied: tuple[str, ...] = ()
-    """Those of them that are small folders, which are copied there; the others are laid over."""
+    """Those of them that are small folders: they are copied there, and the others laid over, unless the whole payload is small."""
     folders: tuple[str, ...] = ()
     """Folders that it may count on, and that may be empty."""
     input: bool = False

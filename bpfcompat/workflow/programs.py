@@ -88,8 +88,6 @@ class Programs:
             machine, images, boot_seconds = make_ready(self._machines, self._cache, profile, warm=not wanted.cold)
         path, brought = self._found(wanted, self._machines.userland(profile.arch))
         image = images.get(profile)
-        if image:
-            self._ahead.note(machine, image)
         with self._place(profile), self._scratch() as folder:
             return _Run(machine, profile, boot_seconds, image, folder, self._notice, self._ahead).run(
                 wanted, path, brought, live, self._machines
@@ -156,6 +154,8 @@ class _Run:
             staging.join()
         with guest:
             self._raise()
+            if self.image:
+                self.ahead.note(self.machine, self.image, disk)
             guest.begin(job.of_program(self._program), time.monotonic() + self.boot_seconds)
             if wanted.input is not None:
                 guest.feed(wanted.input)
@@ -167,7 +167,7 @@ class _Run:
     def _waiting(self, disk: Path, live: guests.Live, staging: threading.Thread) -> guests.Guest | None:
         """Return the guest that has been restored meanwhile, if it is the right one; it waits for its payload."""
         self.evidence.mkdir()
-        if self.image is None or not self.ahead.has_place:
+        if not self.ahead.holds(self.machine, self.image) or self.image is None:
             return None
         staging.join()
         return self.ahead.guest(self.machine, self.image, disk, self.evidence, live)
@@ -188,8 +188,8 @@ class _Run:
 
     def _stage(self, wanted: Wanted, path: str, brought: shares.Shares, disk: Path) -> None:
         tree = self.scratch / "tree"
-        tree.mkdir()
         try:
+            tree.mkdir()
             copied = shares.copy(brought, tree, self.notice)
             self._program = job.Program(
                 wanted.arguments, path, str(wanted.directory), tuple(wanted.environment.items()), brought.paths,
@@ -203,7 +203,8 @@ class _Run:
 
     def _raise(self) -> None:
         if isinstance(self._failure, OSError):
-            raise BpfcompatError(f"{self._failure.filename} cannot be brought along: {self._failure.strerror}.")
+            what = self._failure.filename or "what the program needs"
+            raise BpfcompatError(f"{what} cannot be brought along: {self._failure.strerror}.")
         if self._failure:
             raise self._failure
 

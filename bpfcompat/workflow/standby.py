@@ -27,6 +27,11 @@ _COPIED_AT_MOST = 32 << 20
 """Bytes of a payload: to copy more takes longer than to restore a machine that has the payload itself (60 ms)."""
 
 
+def is_large(disk: Path) -> bool:
+    """Tell whether a payload is too large to be brought to a machine that waits for it; raises OSError."""
+    return disk.stat().st_blocks * 512 > _COPIED_AT_MOST
+
+
 class Standby:
     """Restored machines that no job has yet. Methods are called from several threads.
 
@@ -97,7 +102,7 @@ class Standby:
 
         The arguments are those of `bootimage.restore`.
         """
-        if disk.stat().st_blocks * 512 > _COPIED_AT_MOST:
+        if is_large(disk):
             return None
         with self._lock:
             found = next((one for one in self._waiting if (one.machine, one.image) == (machine, image)), None)
@@ -142,6 +147,8 @@ class _Waiting:
 
     def guest(self, disk: Path, evidence: Path, live: guests.Live | None) -> guests.Guest | None:
         """Give it its payload and let it run; None if it is not there any more, or there is no room for the payload."""
+        from bpfcompat.vm import machine  # noqa: F401 - with it comes pexpect; QEMU may still be starting
+
         self._over.wait()
         if self._restored is None:
             return None

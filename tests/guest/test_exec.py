@@ -84,7 +84,8 @@ def test_the_folder_comes_along_as_a_copy_and_what_is_written_stays_in_the_guest
 
 @pytest.mark.parametrize(("size", "filesystem"), [(1 << 20, "tmpfs"), (3 << 20, "overlay")])
 def test_a_small_folder_is_copied_there_and_a_large_one_laid_over(tmp_path, size, filesystem):
-    (tmp_path / "in").mkdir(mode=0o750)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in").chmod(0o2750)
     (tmp_path / "in" / "file").write_bytes(bytes(size))
     (tmp_path / "in" / "link").symlink_to("file")
     (tmp_path / "in" / "file").chmod(0o640)
@@ -99,7 +100,7 @@ def test_a_small_folder_is_copied_there_and_a_large_one_laid_over(tmp_path, size
     *where, size_now = ended.stdout.decode().splitlines()
     folder_size = where[1].split()[2]
     assert where == [
-        filesystem, f"in drwxr-x--- {folder_size} 1500000000", f"in/file -rw-r----- {size} 1500000000", "file"
+        filesystem, f"in drwxr-s--- {folder_size} 1500000000", f"in/file -rw-r----- {size} 1500000000", "file"
     ]  # fmt: skip
     assert int(size_now) == size + len("more\n")
 
@@ -202,6 +203,7 @@ def test_the_machine_of_the_last_call_waits_and_only_the_right_one_is_taken(tmp_
         out = bytearray()
         project = Project((), Matrix((profiles[name],)), tmp_path)
         with ahead.Ahead(cache, words) as waiting:
+            waiting.begin()
             began = waiting.has_place
             runner = programs.Programs(project, cache, print, waiting)
             outcome = runner.run(wanted, project.matrix.profiles[0], {"stdout": out.extend, "stderr": out.extend})
@@ -230,7 +232,8 @@ def test_nothing_is_left_when_the_reader_goes_or_we_are_ended(tmp_path):
                     pass
             child.stdout.close()
             assert child.wait() == code
-        while machines_of(f"exec.{child.pid}."):  # the kernel ends them with us, if not in the same moment
+        # The kernel ends them with us, if not in the same moment.
+        while machines_of(f"exec.{child.pid}.") or machines_of(f"standby.{child.pid}."):
             threading.Event().wait(0.01)
 
 

@@ -228,12 +228,15 @@ static void make_static_nodes(void)
 /* A payload may be unpacked to where it can be written to; the command sees it where it cannot. */
 static void prepare_payload(void)
 {
+	int fd = open(payload_device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+
 	mkdir(INBOX, 0755);
-	payload_disk = open(payload_device, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	if (payload_disk < 0 || mount("tmpfs", INBOX, "tmpfs", 0, "mode=0755") < 0 ||
+	if (fd < 0 || mount("tmpfs", INBOX, "tmpfs", 0, "mode=0755") < 0 ||
 	    mount(INBOX, PAYLOAD_ROOT, NULL, MS_BIND, NULL) < 0 ||
 	    mount(NULL, PAYLOAD_ROOT, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) < 0)
 		log_line("there is no place for a payload: %s", strerror(errno));
+	else
+		payload_disk = fd;
 }
 
 /* What never changes is mounted before the guest is saved. A kernel may have no modules, or no driver for disks. */
@@ -277,6 +280,8 @@ static void mount_payload(void)
 static void show_payload(void)
 {
 	if (*payload_device) {
+		if (payload_disk < 0)
+			refuse("the payload disk cannot be opened, or there is no place for what is on it");
 		if (!unpack_payload())
 			mount_payload();
 	} else if (rmdir(PAYLOAD_ROOT) == 0) { /* for a kernel without disks it came in the initramfs */

@@ -42,7 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PROTOCOL "5"
+#define PROTOCOL "6"
 #define WINDOW 2048
 #define JOB_LIMIT (512 * 1024)
 #define NONCE_SIZE 33
@@ -59,7 +59,7 @@
 
 #define TOOLS_ROOT "/bpfcompat/tools"
 #define PAYLOAD_ROOT "/bpfcompat/payload"
-#define INBOX "/bpfcompat/inbox" /* the same folder, where it can be written to */
+#define INBOX "/bpfcompat/inbox" /* where an archive is unpacked to: the same folder, which can be written to here */
 #define WORK_ROOT "/bpfcompat/work"
 #define ROOTFS "/bpfcompat/rootfs" /* a userland of the project's own, read-only */
 #define ROOTFS_WRITTEN "/bpfcompat/upper"
@@ -120,7 +120,7 @@ struct job {
 	const char *arguments[ARGUMENTS_LIMIT + 1];
 	size_t argument_count;
 	const char *shares[SHARES_LIMIT], *folders[SHARES_LIMIT];
-	bool copied[SHARES_LIMIT]; /* a share that is small enough for it */
+	bool copied[SHARES_LIMIT]; /* a share that is small enough for it, of a payload that is no archive */
 	size_t share_count, folder_count;
 	bool live, input;
 	struct winsize terminal; /* no rows: there is none */

@@ -120,7 +120,7 @@ static bool unpack_entry(void)
 		unpack_link(path, size);
 	else if (!S_ISDIR(mode))
 		unpack_file(path, mode & 07777, size);
-	else if (mkdir(path, mode & 07777) < 0 && errno != EEXIST)
+	else if ((mkdir(path, 0700) < 0 && errno != EEXIST) || chmod(path, mode & 07777) < 0) /* mkdir takes no set-group-id bit */
 		refuse("%s cannot be unpacked: %s", path, strerror(errno));
 	skip_padding(size);
 	if (changed.tv_sec) {
