@@ -30,11 +30,10 @@ else:
 
     if "dataclasses" not in sys.modules and "inspect" not in sys.modules:
         sys.modules["inspect"] = _Inspect("inspect")
-        import dataclasses
-
-        if isinstance(sys.modules["inspect"], _Inspect):
-            del sys.modules["inspect"]
     import dataclasses
+
+    if isinstance(sys.modules.get("inspect"), _Inspect):
+        del sys.modules["inspect"]
 
     _lock = threading.RLock()
 

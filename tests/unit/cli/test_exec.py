@@ -79,10 +79,18 @@ def test_what_go_wants_to_read_afterwards_comes_back():
 
 
 def test_what_a_program_does_not_need_is_not_loaded():
-    code = "import sys; from bpfcompat.cli import exec, _parse; _parse(['exec', '--', 'true']); print(*sys.modules)"
+    code = """
+import sys
+from bpfcompat import kernels
+from bpfcompat.cli import _parse, program
+from bpfcompat.vm import machine
+_parse(["exec", "--", "true"])
+kernels.refuse_foreign("apt:x")
+print(*sys.modules)"""
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {
         "doit",
+        "inspect",
         "yaml",
         "jsonschema",
         "jinja2",
