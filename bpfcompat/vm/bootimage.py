@@ -13,7 +13,8 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,11 +186,11 @@ def restore(machine: qemu.Machine, image: Path, disk: Path, evidence: Path, live
     live: where the command's streams go as they come, instead of into the evidence.
     Raises NoVerdict if the image or QEMU is not usable.
     """
-    return Restored(machine, image, disk, evidence, _load_guests).guest(evidence, live)
-
-
-def _load_guests() -> None:
+    restored = Restored(machine, image, disk, evidence)
     import bpfcompat.vm.machine  # noqa: F401 - with it comes pexpect; QEMU takes longer to start
+
+    restored.resume()
+    return restored.guest(evidence, live)
 
 
 class Restored:
@@ -198,43 +199,36 @@ class Restored:
     It runs: what its kernel does after a restore is translated by the time the job comes (QEMU 7.2: a third of what `true` takes).
     """
 
-    def __init__(
-        self,
-        machine: qemu.Machine,
-        image: Path,
-        disk: Path,
-        folder: Path,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Start QEMU and give it what was saved.
+    def __init__(self, machine: qemu.Machine, image: Path, disk: Path, folder: Path) -> None:
+        """Start QEMU, which has nothing to run yet.
 
         disk: the payload's image; its content may still come.
         folder: for the logs.
-        meanwhile: called while QEMU starts.
         Raises NoVerdict if the image or QEMU is not usable.
         """
         from bpfcompat.vm.emulator import Emulator  # a run of stored verdicts does not need it
 
         self._disk = disk
-        try:
+        with _usable(), ExitStack() as held:
             # Whoever prunes images leaves one alone that is held; once QEMU runs, it holds the files itself.
-            with (image / "image.json").open("rb") as held:
-                fcntl.flock(held, fcntl.LOCK_SH)
-                with contextlib.suppress(OSError):  # a cache that is not ours to write; it only says when it was used
-                    os.utime(held.fileno())
-                described = json.load(held)
-                state, console = (image / "state").read_bytes(), (image / "console.log").read_bytes()
-                if digest.of_bytes(state) != described["state"]:
-                    raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
-                memory = qemu.Memory(image / "ram", saving=False)
-                self._emulator = Emulator(machine, disk, folder, memory, console)
-                with _told(self._emulator):
-                    meanwhile()
-                    monitor = self._emulator.monitor(_RESTORE_SECONDS)
-                    _restore(monitor, state)
-                    monitor.execute("cont")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NoVerdict(Classification.HOST_FAILURE, f"{error}.") from error
+            description = held.enter_context((image / "image.json").open("rb"))
+            fcntl.flock(description, fcntl.LOCK_SH)
+            with contextlib.suppress(OSError):  # a cache that is not ours to write; it only says when it was used
+                os.utime(description.fileno())
+            described = json.load(description)
+            self._state, console = (image / "state").read_bytes(), (image / "console.log").read_bytes()
+            if digest.of_bytes(self._state) != described["state"]:
+                raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
+            memory = qemu.Memory(image / "ram", saving=False)
+            self._emulator = Emulator(machine, disk, folder, memory, console)
+            self._held = held.pop_all()
+
+    def resume(self) -> None:
+        """Give it what was saved, and let it run; raises NoVerdict if that is not usable: QEMU is gone then."""
+        with self._held, _usable(), _told(self._emulator):
+            monitor = self._emulator.monitor(_RESTORE_SECONDS)
+            _restore(monitor, self._state)
+            monitor.execute("cont")
 
     def guest(self, evidence: Path, live: Live | None = None) -> Guest:
         """Begin to read what it says, and return it; raises NoVerdict if it has waited and QEMU is gone.
@@ -256,6 +250,16 @@ class Restored:
     def stop(self) -> None:
         """End it."""
         self._emulator.stop()
+        self._held.close()
+
+
+@contextlib.contextmanager
+def _usable() -> Iterator[None]:
+    """Turn what is wrong with an image into no verdict."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NoVerdict(Classification.HOST_FAILURE, f"{error}.") from error
 
 
 def _restore(monitor: Monitor, state: bytes) -> None:

@@ -19,8 +19,12 @@ class Monitor:
         connection.settimeout(seconds)
         self._socket = connection
         self._lines = connection.makefile("rb")
-        self._receive()
-        self.execute("qmp_capabilities")
+        try:
+            self._receive()
+            self.execute("qmp_capabilities")
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the connection."""

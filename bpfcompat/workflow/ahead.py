@@ -1,7 +1,7 @@
 """A machine that is restored before it is known which one is asked for: the one that the same words asked for the last time.
 
 Python takes as long to read this package's modules as QEMU to start, and two processors can do both at once. A note that is out of date
-costs a machine that is dropped: whoever takes one names the machine that is right (`Ahead.holds`).
+costs a machine that is dropped, and no more: whoever takes one names the machine that is right (`Ahead.guest`).
 """
 
 from __future__ import annotations
@@ -9,28 +9,32 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import threading
 import zlib
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bpfcompat.system import atomic, host, slots
+from bpfcompat.errors import NoVerdict
+from bpfcompat.guest import PAYLOAD_MIB
+from bpfcompat.system import atomic, disk, host, scratch, slots
 from bpfcompat.vm import BOARDS, Machine, bootimage
-from bpfcompat.workflow import standby
-from bpfcompat.workflow.standby import Standby
 
 if TYPE_CHECKING:
     from bpfcompat.vm import machine as guests
 
 Words = tuple[str, ...]
 """What machines are asked for with."""
+DISK, EVIDENCE = "payload.disk", "evidence"
+"""The payload's disk, and the folder of the logs, in a machine's folder."""
+_SWITCH_SECONDS = 0.0003
 _NOTES = 64
 """How many there are at most: of two whose words come to the same number the newer one stays."""
 
 
 class Ahead:
-    """The place of a machine (system/slots.py) and what is restored there. A context manager: at its end both are let go."""
+    """The place of a machine (system/slots.py), its folder, and what is restored there. A context manager: at its end all are let go."""
 
     def __init__(self, cache: Path, words: Words | None) -> None:
         """Nothing is restored yet.
@@ -40,9 +44,13 @@ class Ahead:
         self._cache = cache
         self._words = words
         self._noted: tuple[Machine, Path] | None = None
-        self._standby: Standby | None = None
+        self._restored: bootimage.Restored | None = None
+        self._thread: threading.Thread | None = None
+        self._failure: NoVerdict | None = None
         self._interval = sys.getswitchinterval()
         self._open = ExitStack()
+        self.folder: Path | None = None
+        """For the temporary files of whoever takes the machine, or runs another one instead and needs no place of its own then."""
 
     def __enter__(self) -> Ahead:
         return self
@@ -57,61 +65,79 @@ class Ahead:
         self._noted = _read(self._cache, self._words) if self._words else None
         if self._noted is None or not bootimage.is_whole(self._noted[1]):
             return
-        places = host.jobs(self._noted[0].memory)
-        if self._open.enter_context(slots.slot(self._cache / "slots", places, wait=False)):
-            self._standby = Standby(self._cache / "exec", 1)
-            self._open.callback(self._standby.close)
+        machine, image = self._noted
+        if not self._open.enter_context(slots.slot(self._cache / "slots", host.jobs(machine.memory), wait=False)):
+            return
+        self.folder = self._open.enter_context(temporary(self._cache))
+        disk.empty(self.folder / DISK, PAYLOAD_MIB)
+        (self.folder / EVIDENCE).mkdir()
+        # QEMU is started here, and not by the thread: a child dies with the thread that has started it.
+        with contextlib.suppress(NoVerdict):
+            self._restored = bootimage.Restored(machine, image, self.folder / DISK, self.folder / EVIDENCE)
             # The thread that talks with QEMU would wait 5 ms for the one that reads modules, with every word.
-            sys.setswitchinterval(0.0003)
-            self._standby.expect([self._noted])
+            sys.setswitchinterval(_SWITCH_SECONDS)
+            self._thread = threading.Thread(target=self._resume, name="bpfcompat-ahead", daemon=True)
+            self._thread.start()
 
-    @property
-    def has_place(self) -> bool:
-        """Whether it holds the place of a machine; whoever takes the machine, or runs one instead, needs none of its own."""
-        return self._standby is not None
+    def _resume(self) -> None:
+        try:
+            if self._restored:
+                self._restored.resume()
+        except NoVerdict as error:  # QEMU is gone then; told by `_waiting`
+            self._failure = error
 
-    def holds(self, machine: Machine, image: Path | None) -> bool:
-        """Return whether this is the machine that is restored here; another one is dropped, for the right one to take its place.
+    def guest(self, machine: Machine, image: Path | None, live: guests.Live) -> guests.Guest | None:
+        """Return a guest that waits for its job, if this is the machine that was restored, and lives; any other one is ended.
 
         image: the machine's boot image, if it has one.
+        live: as `bootimage.restore` has it.
         """
-        if self._standby and self._noted != (machine, image):
-            self._standby.close()
-        return self._standby is not None and self._noted == (machine, image)
+        if self._restored is None or self.folder is None:
+            return None
+        if self._noted == (machine, image):
+            with contextlib.suppress(NoVerdict):
+                return self._waiting(self._restored, self.folder / EVIDENCE, live)
+        self._end()
+        return None
 
-    def guest(
-        self, machine: Machine, image: Path, disk: Path, evidence: Path, live: guests.Live
-    ) -> guests.Guest | None:
-        """Return a guest that waits for its job, if that is held here, and lives.
+    def _waiting(self, restored: bootimage.Restored, evidence: Path, live: guests.Live) -> guests.Guest:
+        from bpfcompat.vm import machine  # noqa: F401 - with it comes pexpect; QEMU may still be starting
 
-        The arguments are those of `bootimage.restore`; the payload is on its disk already.
-        """
-        found = self._standby.guest(machine, image, disk, evidence, live) if self._standby else None
+        self._join()
+        if self._failure:
+            raise self._failure
+        return restored.guest(evidence, live)
+
+    def _join(self) -> None:
+        if self._thread:
+            self._thread.join()
+        self._thread = None
         sys.setswitchinterval(self._interval)
-        if self._standby and found is None:
-            self._standby.close()
-        return found
 
-    def note(self, machine: Machine, image: Path, disk: Path) -> None:
-        """Remember what the words asked for; a cache that is not ours to write to stays as it is.
+    def _end(self) -> None:
+        """End the machine, if there is one; the place stays."""
+        if self._restored:
+            self._restored.stop()
+        self._join()
+        self._restored = None
 
-        disk: the payload's; where it is too large for a machine that waits, none is to wait the next time.
-        """
-        if self._words is None:
-            return
-        noted, wanted = _read(self._cache, self._words), None if standby.is_large(disk) else (machine, image)
-        with contextlib.suppress(OSError):
-            if wanted is None:
-                _path(self._cache, self._words).unlink(missing_ok=True)
-            elif noted != wanted:
-                said = {"words": self._words, "image": str(image), "machine": _described(machine)}
+    def note(self, machine: Machine, image: Path) -> None:
+        """Remember what the words asked for; a cache that is not ours to write to stays as it is."""
+        if self._words and _read(self._cache, self._words) != (machine, image):
+            said = {"words": self._words, "image": str(image), "machine": _described(machine)}
+            with contextlib.suppress(OSError):
                 atomic.write_json(_path(self._cache, self._words), said)
 
     def drop(self) -> None:
-        """End what waits or was handed out, and let go of the place."""
-        sys.setswitchinterval(self._interval)
-        self._standby = None
+        """End the machine, whoever has its guest, and let go of its place."""
+        self._end()
+        self.folder = None
         self._open.close()
+
+
+def temporary(cache: Path) -> contextlib.AbstractContextManager[Path]:
+    """Return a new folder for the temporary files of one program on one machine."""
+    return scratch.folder(cache / "exec", scratch.unique("exec"))
 
 
 def _path(cache: Path, words: Words) -> Path:

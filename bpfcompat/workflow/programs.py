@@ -8,7 +8,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +19,10 @@ from bpfcompat.guest import PAYLOAD_MIB, initramfs, payload, shares
 from bpfcompat.model import Profile, Project
 from bpfcompat.outcome import COLLECTED, Classification, Outcome, OutcomeKind
 from bpfcompat.system import disk as disks
-from bpfcompat.system import host, processes, scratch, slots
+from bpfcompat.system import host, processes, slots
 from bpfcompat.vm import bootimage, job
 from bpfcompat.workflow import kernel_log
-from bpfcompat.workflow.ahead import Ahead
+from bpfcompat.workflow.ahead import DISK, EVIDENCE, Ahead, temporary
 from bpfcompat.workflow.machines import Machines
 from bpfcompat.workflow.readiness import make_ready
 from bpfcompat.workflow.userland import Userland
@@ -88,15 +88,23 @@ class Programs:
             machine, images, boot_seconds = make_ready(self._machines, self._cache, profile, warm=not wanted.cold)
         path, brought = self._found(wanted, self._machines.userland(profile.arch))
         image = images.get(profile)
-        with self._place(profile), self._scratch() as folder:
+        if image:
+            self._ahead.note(machine, image)
+        with self._place(profile) as folder:
             return _Run(machine, profile, boot_seconds, image, folder, self._notice, self._ahead).run(
                 wanted, path, brought, live, self._machines
             )
 
-    def _place(self, profile: Profile) -> contextlib.AbstractContextManager[object]:
-        if self._ahead.has_place:
-            return contextlib.nullcontext()
-        return slots.slot(self._cache / "slots", host.jobs(profile.memory))
+    @contextlib.contextmanager
+    def _place(self, profile: Profile) -> Iterator[Path]:
+        """Hold the place of a machine, and yield a folder for its temporary files."""
+        if self._ahead.folder:
+            yield self._ahead.folder
+            return
+        with slots.slot(self._cache / "slots", host.jobs(profile.memory)), temporary(self._cache) as folder:
+            (folder / EVIDENCE).mkdir()
+            disks.empty(folder / DISK, PAYLOAD_MIB)
+            yield folder
 
     def _found(self, wanted: Wanted, userland: Userland) -> tuple[str, shares.Shares]:
         """Return how the guest finds the program, and what has to be there for it."""
@@ -109,9 +117,6 @@ class Programs:
             raise ProgramNotFoundError(f"{name} is neither a program of the guest nor one of this machine.")
         found = Path(os.path.normpath(found))
         return str(found), shares.find(folders, found, userland.loader_finds())
-
-    def _scratch(self) -> contextlib.AbstractContextManager[Path]:
-        return scratch.folder(self._cache / "exec", scratch.unique("exec"))
 
 
 def _in_path(name: str, environment: Mapping[str, str]) -> Path | None:
@@ -136,12 +141,11 @@ class _Run:
     @property
     def evidence(self) -> Path:
         """Where the logs are, and what came out."""
-        return self.scratch / "evidence"
+        return self.scratch / EVIDENCE
 
     def run(self, wanted: Wanted, path: str, brought: shares.Shares, live: guests.Live, machines: Machines) -> Outcome:
         """Stage what the program needs while its machine is restored, run it, and return what happened."""
-        disk = self.scratch / "payload.disk"
-        disks.empty(disk, PAYLOAD_MIB)
+        disk = self.scratch / DISK
         staging = threading.Thread(target=self._stage, args=(wanted, path, brought, disk), name="bpfcompat-stage")
         staging.start()
         if not self.machine.has_disks:  # then it comes with the initramfs
@@ -149,13 +153,11 @@ class _Run:
             self._raise()
             self.machine = machines.with_payload(self.machine, self.profile, disk, self.scratch / "machine")
         try:
-            guest = self._waiting(disk, live, staging) or self._guest(disk, live)
+            guest = self.ahead.guest(self.machine, self.image, live) or self._guest(disk, live)
         finally:
             staging.join()
         with guest:
             self._raise()
-            if self.image:
-                self.ahead.note(self.machine, self.image, disk)
             guest.begin(job.of_program(self._program), time.monotonic() + self.boot_seconds)
             if wanted.input is not None:
                 guest.feed(wanted.input)
@@ -163,14 +165,6 @@ class _Run:
             outcome = replace(outcome, kernel_log=kernel_log.last(self.evidence, guest.console_before, _LOG_BYTES))
         bring_back(outcome, self.evidence / COLLECTED, (wanted.directory, *wanted.outputs))
         return outcome
-
-    def _waiting(self, disk: Path, live: guests.Live, staging: threading.Thread) -> guests.Guest | None:
-        """Return the guest that has been restored meanwhile, if it is the right one; it waits for its payload."""
-        self.evidence.mkdir()
-        if not self.ahead.holds(self.machine, self.image) or self.image is None:
-            return None
-        staging.join()
-        return self.ahead.guest(self.machine, self.image, disk, self.evidence, live)
 
     def _guest(self, disk: Path, live: guests.Live) -> guests.Guest:
         try:

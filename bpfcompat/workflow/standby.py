@@ -15,21 +15,16 @@ from typing import TYPE_CHECKING
 
 from bpfcompat.errors import NoVerdict
 from bpfcompat.guest import PAYLOAD_MIB
+from bpfcompat.model import Project
 from bpfcompat.system import disk as disks
 from bpfcompat.system import host, scratch
 from bpfcompat.vm import Machine, bootimage
 
 if TYPE_CHECKING:
-    from bpfcompat.model import Project
     from bpfcompat.vm import machine as guests
 
 _COPIED_AT_MOST = 32 << 20
 """Bytes of a payload: to copy more takes longer than to restore a machine that has the payload itself (60 ms)."""
-
-
-def is_large(disk: Path) -> bool:
-    """Tell whether a payload is too large to be brought to a machine that waits for it; raises OSError."""
-    return disk.stat().st_blocks * 512 > _COPIED_AT_MOST
 
 
 class Standby:
@@ -95,14 +90,12 @@ class Standby:
         while work := self._work.get():
             work()
 
-    def guest(
-        self, machine: Machine, image: Path, disk: Path, evidence: Path, live: guests.Live | None = None
-    ) -> guests.Guest | None:
+    def guest(self, machine: Machine, image: Path, disk: Path, evidence: Path) -> guests.Guest | None:
         """Return a guest that waits for its job, if such a machine was expected, and lives.
 
         The arguments are those of `bootimage.restore`.
         """
-        if is_large(disk):
+        if disk.stat().st_blocks * 512 > _COPIED_AT_MOST:
             return None
         with self._lock:
             found = next((one for one in self._waiting if (one.machine, one.image) == (machine, image)), None)
@@ -110,7 +103,7 @@ class Standby:
                 self._waiting.remove(found)
             for more in itertools.islice(self._ahead, max(0, self._most - len(self._waiting))):
                 self._add(*more)
-        return found.guest(disk, evidence, live) if found else None
+        return found.guest(disk, evidence) if found else None
 
     def close(self) -> None:
         """End all that wait, and those that were handed out, too."""
@@ -141,11 +134,13 @@ class _Waiting:
             with contextlib.suppress(NoVerdict, OSError):
                 self._folder.mkdir()
                 disks.empty(self._disk, PAYLOAD_MIB)
-                self._restored = bootimage.Restored(self.machine, self.image, self._disk, self._folder)
+                restored = bootimage.Restored(self.machine, self.image, self._disk, self._folder)
+                restored.resume()
+                self._restored = restored
         finally:
             self._over.set()
 
-    def guest(self, disk: Path, evidence: Path, live: guests.Live | None) -> guests.Guest | None:
+    def guest(self, disk: Path, evidence: Path) -> guests.Guest | None:
         """Give it its payload and let it run; None if it is not there any more, or there is no room for the payload."""
         from bpfcompat.vm import machine  # noqa: F401 - with it comes pexpect; QEMU may still be starting
 
@@ -154,7 +149,7 @@ class _Waiting:
             return None
         try:
             self._restored.bring(disk)
-            return self._restored.guest(evidence, live)
+            return self._restored.guest(evidence)
         except (NoVerdict, OSError):
             self._restored.stop()
             return None
