@@ -25,7 +25,9 @@ _groups: dict[str, bool] = {}
 """Groups at work, and whether they are to end."""
 _here = threading.local()
 _stoppers: list[Callable[[], None]] = []
-_interrupted = threading.Event()
+_signals: list[int] = []
+"""Those that have asked this process to end. No threading.Event, which has a lock: a signal that comes while the handler of another
+one sets it would wait for itself."""
 _lock = threading.Lock()
 
 
@@ -170,9 +172,9 @@ def interruptible() -> Iterator[None]:
     raised = False
     late: list[int] = []
 
-    def interrupt(_number: int, _frame: object) -> None:
+    def interrupt(number: int, _frame: object) -> None:
         nonlocal raised
-        _interrupted.set()  # before anything is ended, so that no worker takes our own doing for the guest's
+        _signals.append(number)  # before anything is ended, so that no worker takes our own doing for the guest's
         if not raised:  # a second signal must not interrupt what the first has started: children end within 2 s anyway
             raised = True
             raise KeyboardInterrupt
@@ -197,7 +199,7 @@ def interruptible() -> Iterator[None]:
         watcher.join()
         reader.close()
         stop_all()
-        _interrupted.clear()
+        _signals.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
         if late and not raised:
@@ -208,7 +210,7 @@ def _end_on_signal(reader: socket.socket, numbers: Sequence[int]) -> None:
     """Read the numbers of all signals that have a handler, until one of those that end us comes, or nothing more."""
     while number := reader.recv(1):
         if number[0] in numbers:
-            _interrupted.set()
+            _signals.append(number[0])
             stop_all()
             return
 
@@ -221,7 +223,7 @@ def exit_code(wait_status: int) -> int:
 
 def interrupted() -> bool:
     """Tell whether this process, or the group that this thread works for, has been asked to end."""
-    return _interrupted.is_set() or _groups.get(getattr(_here, "group", ""), False)
+    return bool(_signals) or _groups.get(getattr(_here, "group", ""), False)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,6 @@ from bpfcompat.system import processes
 
 def test_a_child_dies_with_its_parent(tmp_path):
     """kill -9 of the tool leaves no child."""
-    import subprocess
-    import sys
-
     code = (
         "from bpfcompat.system import processes; import sys, time\n"
         "child = processes.start(['sleep', '1000']); print(child.pid, flush=True); time.sleep(1000)\n"
@@ -53,6 +52,38 @@ def test_a_signal_while_the_block_ends_is_not_lost(listening, monkeypatch):
     monkeypatch.setattr(processes, "stop_all", lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt), processes.interruptible():
         pass
+
+
+def test_a_signal_that_interrupts_the_handler_of_another_one_does_not_wait_for_it():
+    """Seen as a hang of doit: SIGINT came while the handler of SIGTERM set a threading.Event."""
+    code = """
+import signal, sys
+from bpfcompat.system import processes
+
+def within_the_handler(frame):
+    return frame is not None and (frame.f_code.co_name == "interrupt" or within_the_handler(frame.f_back))
+
+def profile(frame, event, argument):
+    global left
+    if within_the_handler(frame) and (event, frame.f_code.co_name) != ("call", "interrupt"):
+        left -= 1
+        if left == 0:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+
+ended = 0
+for number in range(1, 20):  # at each step of the handler
+    left = number
+    try:
+        with processes.interruptible():
+            sys.setprofile(profile)
+            signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        ended += 1
+    sys.setprofile(None)
+sys.exit(ended)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == 19
 
 
 def test_a_second_signal_while_the_first_ends_the_block_changes_nothing(monkeypatch):
