@@ -238,8 +238,8 @@ class Restored:
         from bpfcompat.vm.machine import Guest
 
         with _told(self._emulator):
-            if evidence != self._emulator.folder:  # it has waited for its job
-                self._emulator.monitor(_RESTORE_SECONDS).execute("query-status")  # raises if QEMU is gone meanwhile
+            self._emulator.monitor(_RESTORE_SECONDS).execute("query-status")  # raises if QEMU is gone meanwhile
+            if evidence != self._emulator.folder:
                 self._emulator.move(evidence)
             return Guest(self._emulator, live)
 

@@ -1,7 +1,7 @@
 """A machine that is restored before it is known which one is asked for: the one that the same words asked for the last time.
 
 Python takes as long to read this package's modules as QEMU to start, and two processors can do both at once. A note that is out of date
-costs a machine that is dropped, and no more: whoever takes one names the machine that is right (`Ahead.guest`).
+costs a machine that is dropped, and no more: whoever takes one asks first whether it is the right one (`Ahead.is_for`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bpfcompat.errors import NoVerdict
+from bpfcompat.errors import BpfcompatError, NoVerdict
 from bpfcompat.guest import PAYLOAD_MIB
 from bpfcompat.system import atomic, disk, host, scratch, slots
 from bpfcompat.vm import BOARDS, Machine, bootimage
@@ -46,11 +46,11 @@ class Ahead:
         self._noted: tuple[Machine, Path] | None = None
         self._restored: bootimage.Restored | None = None
         self._thread: threading.Thread | None = None
-        self._failure: NoVerdict | None = None
+        self._resumed = False
         self._interval = sys.getswitchinterval()
         self._open = ExitStack()
         self.folder: Path | None = None
-        """For the temporary files of whoever takes the machine, or runs another one instead and needs no place of its own then."""
+        """For the temporary files of whoever takes the machine, and needs no place of its own then."""
 
     def __enter__(self) -> Ahead:
         return self
@@ -76,37 +76,37 @@ class Ahead:
             self._restored = bootimage.Restored(machine, image, self.folder / DISK, self.folder / EVIDENCE)
             # The thread that talks with QEMU would wait 5 ms for the one that reads modules, with every word.
             sys.setswitchinterval(_SWITCH_SECONDS)
-            self._thread = threading.Thread(target=self._resume, name="bpfcompat-ahead", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._resume, args=(self._restored,), name="bpfcompat-ahead", daemon=True)
+            thread.start()
+            self._thread = thread
 
-    def _resume(self) -> None:
-        try:
-            if self._restored:
-                self._restored.resume()
-        except NoVerdict as error:  # QEMU is gone then; told by `_waiting`
-            self._failure = error
+    def _resume(self, restored: bootimage.Restored) -> None:
+        with contextlib.suppress(NoVerdict):  # QEMU is gone then
+            restored.resume()
+            self._resumed = True
 
-    def guest(self, machine: Machine, image: Path | None, live: guests.Live) -> guests.Guest | None:
-        """Return a guest that waits for its job, if this is the machine that was restored, and lives; any other one is ended.
+    def is_for(self, machine: Machine, image: Path | None) -> bool:
+        """Return whether this is the machine that is restored here.
 
-        image: the machine's boot image, if it has one.
+        image: its boot image, if it has one.
+        """
+        return self._restored is not None and self._noted == (machine, image)
+
+    def guest(self, live: guests.Live) -> guests.Guest | None:
+        """Return the machine's guest, which waits for its job, if it lives.
+
         live: as `bootimage.restore` has it.
         """
         if self._restored is None or self.folder is None:
             return None
-        if self._noted == (machine, image):
-            with contextlib.suppress(NoVerdict):
-                return self._waiting(self._restored, self.folder / EVIDENCE, live)
-        self._end()
-        return None
-
-    def _waiting(self, restored: bootimage.Restored, evidence: Path, live: guests.Live) -> guests.Guest:
         from bpfcompat.vm import machine  # noqa: F401 - with it comes pexpect; QEMU may still be starting
 
         self._join()
-        if self._failure:
-            raise self._failure
-        return restored.guest(evidence, live)
+        with contextlib.suppress(NoVerdict):
+            if self._resumed:
+                return self._restored.guest(self.folder / EVIDENCE, live)
+        self._end()
+        return None
 
     def _join(self) -> None:
         if self._thread:
@@ -158,7 +158,7 @@ def _described(machine: Machine) -> dict[str, Any]:
 
 def _read(cache: Path, words: Words) -> tuple[Machine, Path] | None:
     """Return what was noted; None if nothing was, or by another version of this package."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, BpfcompatError):
         said = json.loads(_path(cache, words).read_bytes())
         parts, image = said["machine"], Path(said["image"])
         board, disks = BOARDS[parts["board"]], tuple((name, Path(path)) for name, path in parts["disks"])

@@ -88,6 +88,8 @@ class Programs:
             machine, images, boot_seconds = make_ready(self._machines, self._cache, profile, warm=not wanted.cold)
         path, brought = self._found(wanted, self._machines.userland(profile.arch))
         image = images.get(profile)
+        if not self._ahead.is_for(machine, image):
+            self._ahead.drop()
         if image:
             self._ahead.note(machine, image)
         with self._place(profile) as folder:
@@ -153,7 +155,7 @@ class _Run:
             self._raise()
             self.machine = machines.with_payload(self.machine, self.profile, disk, self.scratch / "machine")
         try:
-            guest = self.ahead.guest(self.machine, self.image, live) or self._guest(disk, live)
+            guest = self.ahead.guest(live) or self._guest(disk, live)
         finally:
             staging.join()
         with guest:

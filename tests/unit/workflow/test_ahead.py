@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bpfcompat.errors import BpfcompatError, NoVerdict
+from bpfcompat.outcome import Classification
 from bpfcompat.system import host, slots
 from bpfcompat.vm import BOARDS, Machine, bootimage
 from bpfcompat.workflow import ahead
@@ -95,22 +97,36 @@ def test_a_note_does_not_choose_the_emulator(tmp_path, expected, monkeypatch):
 
 def test_only_the_machine_asked_for_is_taken(tmp_path, expected):
     ahead.Ahead(tmp_path, WORDS).note(MACHINE, IMAGE)
-    for machine, image in (
-        (MACHINE, IMAGE),
-        (replace(MACHINE, cpus=1), IMAGE),
-        (MACHINE, IMAGE.with_name("y")),
-        (MACHINE, None),
-    ):
-        expected.clear()
-        with ahead.Ahead(tmp_path, WORDS) as found:
-            assert found.guest(MACHINE, IMAGE, {}) is None
-            found.begin()
-            taken = found.guest(machine, image, {})
-            assert (taken is not None) == ((machine, image) == (MACHINE, IMAGE))
-            assert (taken is None) == ("ended" in expected)
-            assert found.folder.is_dir(), "another one takes its place"
-        assert expected == [(MACHINE, IMAGE), "ended"]
-        assert not list((tmp_path / "exec").glob("exec.*/*"))
+    with ahead.Ahead(tmp_path, WORDS) as found:
+        assert (found.is_for(MACHINE, IMAGE), found.guest({})) == (False, None)
+        found.begin()
+        others = ((replace(MACHINE, cpus=1), IMAGE), (MACHINE, IMAGE.with_name("y")), (MACHINE, None))
+        assert [found.is_for(*one) for one in ((MACHINE, IMAGE), *others)] == [True, False, False, False]
+        assert found.guest({}) is not None
+        assert expected == [(MACHINE, IMAGE)]
+        folder = found.folder
+        found.drop()
+        assert (found.folder, folder.exists(), expected[1:]) == (None, False, ["ended"])
+
+
+def test_one_that_does_not_come_up_is_ended_and_its_place_stays(tmp_path, expected, monkeypatch):
+    def resume(_):
+        raise NoVerdict(Classification.HOST_FAILURE, "QEMU died.")
+
+    ahead.Ahead(tmp_path, WORDS).note(MACHINE, IMAGE)
+    monkeypatch.setattr(bootimage.Restored, "resume", resume)
+    with ahead.Ahead(tmp_path, WORDS) as found:
+        found.begin()
+        assert (found.guest({}), found.folder.is_dir(), expected[1:]) == (None, True, ["ended"])
+
+
+def test_a_note_for_an_emulator_that_is_gone_is_none(tmp_path, expected, monkeypatch):
+    def program(name):
+        raise BpfcompatError(f"{name} is not installed.")
+
+    ahead.Ahead(tmp_path, WORDS).note(MACHINE, IMAGE)
+    monkeypatch.setattr(host, "program", program)
+    assert (entered(tmp_path), expected) == (False, [])
 
 
 def test_there_are_only_so_many_notes(tmp_path, expected):
