@@ -123,7 +123,7 @@ class Ahead:
 
     def note(self, machine: Machine, image: Path) -> None:
         """Remember what the words asked for; a cache that is not ours to write to stays as it is."""
-        if self._words and _read(self._cache, self._words) != (machine, image):
+        if self._words and self._noted != (machine, image):
             said = {"words": self._words, "image": str(image), "machine": _described(machine)}
             with contextlib.suppress(OSError):
                 atomic.write_json(_path(self._cache, self._words), said)
