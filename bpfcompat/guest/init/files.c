@@ -8,6 +8,18 @@ static void keep_times(const char *path, const struct stat *status)
 	utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
 }
 
+/* name: what the bytes are of, for whoever reads that they do not fit. */
+static void write_whole(int fd, const char *name, const char *bytes, size_t length)
+{
+	for (size_t done = 0; done < length;) {
+		ssize_t written = write(fd, bytes + done, length - done);
+
+		if (written < 0)
+			refuse("%s does not fit into the guest's memory: %s", name, strerror(errno));
+		done += (size_t)written;
+	}
+}
+
 static void copy_file(const char *from, const char *to, mode_t mode)
 {
 	char buffer[65536];
@@ -17,13 +29,7 @@ static void copy_file(const char *from, const char *to, mode_t mode)
 	if (source < 0 || target < 0)
 		refuse("%s cannot be copied to the working directory: %s", from, strerror(errno));
 	while ((got = read(source, buffer, sizeof(buffer))) > 0)
-		for (ssize_t done = 0; done < got;) {
-			ssize_t written = write(target, buffer + done, (size_t)(got - done));
-
-			if (written < 0)
-				refuse("%s does not fit into the guest's memory: %s", from, strerror(errno));
-			done += written;
-		}
+		write_whole(target, from, buffer, (size_t)got);
 	if (got < 0 || fchmod(target, mode) < 0)
 		refuse("%s cannot be copied to the working directory: %s", from, strerror(errno));
 	close(source);

@@ -71,13 +71,7 @@ static void unpack_file(const char *path, mode_t mode, size_t size)
 		refuse("%s cannot be unpacked: %s", path, strerror(errno));
 	for (size_t part; size > 0; size -= part) {
 		part = some(&bytes, size);
-		for (size_t done = 0; done < part;) {
-			ssize_t written = write(fd, bytes + done, part - done);
-
-			if (written < 0)
-				refuse("%s does not fit into the guest's memory: %s", path, strerror(errno));
-			done += (size_t)written;
-		}
+		write_whole(fd, path, bytes, part);
 	}
 	close(fd);
 }
