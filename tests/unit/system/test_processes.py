@@ -90,3 +90,22 @@ def test_a_second_signal_while_the_first_ends_the_block_changes_nothing(monkeypa
     monkeypatch.setattr(processes, "stop_all", lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt), processes.interruptible():
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    "taken", [(), ("setpriv", "--bounding-set=-setpcap", "--inh-caps=-setpcap")], ids=["all", "no setpcap"]
+)
+def test_confined_children_lose_what_this_process_may_take_from_them(taken):
+    """In some containers root may not; a child is then at least kept from getting more."""
+    if taken and os.geteuid() != 0:
+        pytest.skip("only root has capabilities to lose")
+    code = (
+        "from bpfcompat.system import processes; import sys\n"
+        "sys.stdout.buffer.write(processes.check(['cat', '/proc/self/status'], doing='x', confined=True))\n"
+    )
+    said = subprocess.run([*taken, sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    status = dict(line.split(":\t", 1) for line in said.splitlines() if ":\t" in line)
+    assert status["NoNewPrivs"] == "1"
+    dac_read_search = 1 << 2
+    if os.geteuid() == 0:
+        assert (int(status["CapBnd"], 16) == dac_read_search) == (not taken)
