@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+
+def _sha256(data: bytes = b"") -> _Hash:
+    import hashlib  # with it comes OpenSSL; `exec` starts its machine before that
+
+    return hashlib.sha256(data)
 
 
 def of_bytes(data: bytes) -> str:
     """Return the SHA-256 of `data` in hex."""
-    return hashlib.sha256(data).hexdigest()
+    return _sha256(data).hexdigest()
 
 
 def of_file(path: Path) -> str:
@@ -23,7 +31,7 @@ def of_file(path: Path) -> str:
 
 def of_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> str:
     """Return the SHA-256 of what is left in `file`, copying it on the way, so that what is hashed is what is kept."""
-    hasher = hashlib.sha256()
+    hasher = _sha256()
     while block := file.read(1 << 20):
         hasher.update(block)
         if copy_to is not None:
@@ -37,7 +45,7 @@ def of_sparse_file(path: Path) -> str:
     empty = bytes(block)
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        hasher = hashlib.sha256(b"%d" % size)
+        hasher = _sha256(b"%d" % size)
         at = 0
         while at < size:
             try:
