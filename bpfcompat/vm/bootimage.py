@@ -25,16 +25,16 @@ from bpfcompat.guest import PAYLOAD_MIB, PROTOCOL
 from bpfcompat.outcome import Classification
 from bpfcompat.system import atomic, digest, disk, host, processes
 from bpfcompat.vm import qemu
-from bpfcompat.vm.qmp import Monitor, MonitorError
+from bpfcompat.vm.qmp import Command, Monitor, MonitorError
 
 if TYPE_CHECKING:
     from bpfcompat.vm.console import Live
     from bpfcompat.vm.emulator import Emulator
     from bpfcompat.vm.machine import Guest
 
-FORMAT = 2
+FORMAT = 3
 _RESTORE_SECONDS = 10.0
-_CAPABILITIES = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
+_CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}]
 
 
 def identity(machine: qemu.Machine, contents: dict[str, str]) -> str:
@@ -142,9 +142,8 @@ def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> flo
 
 
 def _state_of(monitor: Monitor) -> bytes:
-    """Pause a machine and return the state of its devices."""
-    monitor.execute("stop")
-    monitor.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
+    """Return the state of a machine's devices. It is not stopped before: one that was would not run when it is restored."""
+    monitor.execute("migrate-set-capabilities", capabilities=[*_CAPABILITIES, {"capability": "events", "state": True}])
     ours, theirs = socket.socketpair()
     with ours, ours.makefile("rb") as stream:
         ours.settimeout(_RESTORE_SECONDS)
@@ -152,14 +151,10 @@ def _state_of(monitor: Monitor) -> bytes:
             monitor.execute("getfd", theirs.fileno(), fdname="state")
         monitor.execute("migrate", uri="fd:state")
         state = stream.read()
-    _wait_migrated(monitor)
-    return state
-
-
-def _wait_migrated(monitor: Monitor) -> None:
     while (status := monitor.wait_for("MIGRATION")["status"]) != "completed":
         if status == "failed":
-            raise MonitorError("QEMU could not take the state")
+            raise MonitorError("QEMU could not save the state")
+    return state
 
 
 # ---- restoring ----
@@ -217,8 +212,7 @@ class Restored:
                 os.utime(description.fileno())
             described = json.load(description)
             self._state, console = (image / "state").read_bytes(), (image / "console.log").read_bytes()
-            if digest.of_bytes(self._state) != described["state"]:
-                raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
+            self._digest = described["state"]
             memory = qemu.Memory(image / "ram", saving=False)
             self._emulator = Emulator(machine, disk, folder, memory, console)
             self._held = held.pop_all()
@@ -226,9 +220,9 @@ class Restored:
     def resume(self) -> None:
         """Give it what was saved, and let it run; raises NoVerdict if that is not usable: QEMU is gone then."""
         with self._held, _usable(), _told(self._emulator):
-            monitor = self._emulator.monitor(_RESTORE_SECONDS)
-            _restore(monitor, self._state)
-            monitor.execute("cont")
+            if digest.of_bytes(self._state) != self._digest:
+                raise NoVerdict(Classification.HOST_FAILURE, "its state is not what was saved.")
+            _restore(self._emulator, self._state)
 
     def guest(self, evidence: Path, live: Live | None = None) -> Guest:
         """Begin to read what it says, and return it; raises NoVerdict if it has waited and QEMU is gone.
@@ -262,16 +256,19 @@ def _usable() -> Iterator[None]:
         raise NoVerdict(Classification.HOST_FAILURE, f"{error}.") from error
 
 
-def _restore(monitor: Monitor, state: bytes) -> None:
-    monitor.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
+def _restore(emulator: Emulator, state: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours:
         ours.settimeout(_RESTORE_SECONDS)
         with theirs:
-            monitor.execute("getfd", theirs.fileno(), fdname="state")
-        monitor.execute("migrate-incoming", uri="fd:state")
+            asked: list[Command] = [
+                ("migrate-set-capabilities", {"capabilities": _CAPABILITIES}),
+                ("getfd", {"fdname": "s"}),
+                ("migrate-incoming", {"uri": "fd:s"}),
+            ]
+            monitor = emulator.monitor(_RESTORE_SECONDS, asked, theirs.fileno())
         ours.sendall(state)
-    _wait_migrated(monitor)
+    monitor.wait_for("RESUME")  # it ran when it was saved, so QEMU lets it run
 
 
 @contextlib.contextmanager

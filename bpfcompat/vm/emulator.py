@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from bpfcompat.outcome import Classification
 from bpfcompat.system import processes
 from bpfcompat.vm import qemu
 from bpfcompat.vm.outbox import Outbox
-from bpfcompat.vm.qmp import Monitor
+from bpfcompat.vm.qmp import Command, Monitor
 
 if TYPE_CHECKING:
     from bpfcompat.vm.console import Control, Live, Streams
@@ -104,10 +104,13 @@ class Emulator:
         """Send a byte to the guest's console; raises OSError."""
         self._ports["console"].sendall(key)
 
-    def monitor(self, seconds: float) -> Monitor:
-        """Return the machine's monitor; raises MonitorError, which its commands do after so many seconds of silence."""
+    def monitor(self, seconds: float, first: Sequence[Command] = (), descriptor: int | None = None) -> Monitor:
+        """Return the machine's monitor; raises MonitorError, which its commands do after so many seconds of silence.
+
+        The other arguments are those of `Monitor`, for whoever asks for it first.
+        """
         if self._monitor is None:
-            self._monitor = Monitor(self._sockets[-1], seconds)
+            self._monitor = Monitor(self._sockets[-1], seconds, first, descriptor)
         self._sockets[-1].settimeout(seconds)
         return self._monitor
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from typing import Any
+
+Command = tuple[str, dict[str, Any]]
+"""Its name and its arguments."""
 
 
 class MonitorError(Exception):
@@ -14,14 +18,23 @@ class MonitorError(Exception):
 class Monitor:
     """A QMP session (docs/interop/qmp-spec in QEMU's source); events are passed over."""
 
-    def __init__(self, connection: socket.socket, seconds: float) -> None:
-        """Greet QEMU; raises MonitorError if it does not answer in `seconds`."""
+    def __init__(
+        self, connection: socket.socket, seconds: float, first: Sequence[Command] = (), descriptor: int | None = None
+    ) -> None:
+        """Greet QEMU; raises MonitorError if it does not answer in `seconds`.
+
+        first: commands that it finds there already when it comes up, and runs then.
+        descriptor: a file descriptor that it gets a copy of, for that of them which takes one.
+        """
         connection.settimeout(seconds)
         self._socket = connection
         self._lines = connection.makefile("rb")
+        commands = [("qmp_capabilities", {}), *first]
         try:
+            self._send(commands, descriptor)
             self._receive()
-            self.execute("qmp_capabilities")
+            for command, _ in commands:
+                self._answer(command)
         except BaseException:
             self.close()
             raise
@@ -35,14 +48,25 @@ class Monitor:
 
         descriptor: a file descriptor that QEMU gets a copy of, for commands that take one.
         """
-        request = json.dumps({"execute": command, **({"arguments": arguments} if arguments else {})}).encode() + b"\n"
+        self._send([(command, arguments)], descriptor)
+        return self._answer(command)
+
+    def _send(self, commands: Sequence[Command], descriptor: int | None) -> None:
+        # QEMU 7.2 reads byte by byte, with a turn of its main loop for each, so there is no space in it.
+        requests = b"".join(
+            json.dumps({"execute": name, **({"arguments": given} if given else {})}, separators=(",", ":")).encode()
+            + b"\n"
+            for name, given in commands
+        )
         try:
             if descriptor is None:
-                self._socket.sendall(request)
+                self._socket.sendall(requests)
             else:
-                socket.send_fds(self._socket, [request], [descriptor])
+                socket.send_fds(self._socket, [requests], [descriptor])
         except OSError as error:
-            raise MonitorError(f"{command}: {error}") from error
+            raise MonitorError(f"{commands[-1][0]}: {error}") from error
+
+    def _answer(self, command: str) -> Any:
         while True:
             answer = self._receive()
             if "error" in answer:
