@@ -90,19 +90,22 @@ def test_a_small_folder_is_copied_there_and_a_large_one_laid_over(tmp_path, size
     (tmp_path / "in").chmod(0o2750)
     (tmp_path / "in" / "file").write_bytes(bytes(size))
     (tmp_path / "in" / "link").symlink_to("file")
+    (tmp_path / "in" / "below").mkdir()
+    (tmp_path / "in" / "below").chmod(0o750)
     (tmp_path / "in" / "file").chmod(0o640)
     for name in ("in/file", "in"):
         os.utime(tmp_path / name, (1.5e9, 1.5e9))
     script = """
         awk -v here=$PWD '$2 == here {print $3}' /proc/mounts
-        stat -c '%n %A %s %Y' in in/file; readlink in/link
+        stat -c '%n %A %s %Y' in in/file; readlink in/link; stat -c %A in/below
         echo more >> in/file; stat -L -c %s in/link"""
     ended = run("bash", "-c", script, cwd=tmp_path)
     assert (ended.stderr, ended.returncode) == (b"", 0)
     *where, size_now = ended.stdout.decode().splitlines()
     folder_size = where[1].split()[2]
     assert where == [
-        filesystem, f"in drwxr-s--- {folder_size} 1500000000", f"in/file -rw-r----- {size} 1500000000", "file"
+        filesystem, f"in drwxr-s--- {folder_size} 1500000000", f"in/file -rw-r----- {size} 1500000000", "file",
+        "drwxr-x---",
     ]  # fmt: skip
     assert int(size_now) == size + len("more\n")
 

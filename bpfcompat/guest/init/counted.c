@@ -2,6 +2,13 @@
  * command line it does not know, and whether the command made anything of BPF. */
 #include "init.h"
 
+static int counters = -1; /* /proc/vmstat, open for the same reasons as the file of taint.c */
+
+static void open_counters(void)
+{
+	counters = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+}
+
 /* Processes that the kernel has killed for want of memory since it booted (mm/vmstat.c, Linux 4.13); -1 where it does not count. */
 static long long memory_kills(void)
 {
@@ -9,13 +16,10 @@ static long long memory_kills(void)
 	size_t length = 0;
 	ssize_t got;
 	const char *found;
-	int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
 
-	while (fd >= 0 && (got = read(fd, text + length, sizeof(text) - 1 - length)) > 0)
+	while ((got = pread(counters, text + length, sizeof(text) - 1 - length, (off_t)length)) > 0)
 		length += (size_t)got;
 	text[length] = 0;
-	if (fd >= 0)
-		close(fd);
 	found = strstr(text, "\noom_kill ");
 	return found ? strtoll(found + strlen("\noom_kill "), NULL, 10) : -1;
 }

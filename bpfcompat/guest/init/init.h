@@ -59,6 +59,7 @@
 
 #define TOOLS_ROOT "/bpfcompat/tools"
 #define PAYLOAD_ROOT "/bpfcompat/payload"
+#define REST_OF_JOB "job" /* a file of the payload */
 #define INBOX "/bpfcompat/inbox" /* where an archive is unpacked to: the same folder, which can be written to here */
 #define WORK_ROOT "/bpfcompat/work"
 #define ROOTFS "/bpfcompat/rootfs" /* a userland of the project's own, read-only */

@@ -28,6 +28,26 @@ static void read_line(char *line, size_t size)
 }
 
 /*
+ * Linux takes another clock source a second after its boot, and says so, once it has measured the processor's (arch/x86/kernel/tsc.c):
+ * that is not to happen in every restored guest, in the middle of its command. Nothing tells of it but this file.
+ */
+static void wait_for_clock(void)
+{
+	char name[16] = "";
+
+	for (int tries = 0; tries < 60; tries++) {
+		int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
+		ssize_t got = read(fd, name, sizeof(name) - 1);
+
+		close(fd);
+		name[got > 0 ? got : 0] = 0;
+		if (strcmp(name, "tsc-early\n"))
+			return;
+		usleep(50000);
+	}
+}
+
+/*
  * Makes this guest smaller to save: the boot's own code and the packed initramfs are free memory by now, but not empty.
  * The kernel hands it out first, and zeroes it for a process: 13 MB less on disk, for 50 ms of the boot that is saved.
  */
@@ -36,6 +56,7 @@ static void settle(void)
 	struct sysinfo memory;
 	pid_t child;
 
+	wait_for_clock();
 	sysinfo(&memory);
 	child = memory.freeram * memory.mem_unit > 4ul * STALE ? fork() : -1;
 	if (child == 0) {
@@ -141,24 +162,45 @@ static void parse_job(char *blob, size_t length, struct job *job)
  * Of a program the payload has the rest of its job, in the same form: a port takes 10 microseconds for a byte under emulation, and what
  * it finds in its environment may be some KiB.
  */
-static void parse_rest(struct job *job)
+static struct {
+	char *blob; /* out of an archive */
+	size_t length;
+} rest;
+
+static void read_rest(void)
 {
-	int fd = open(PAYLOAD_ROOT "/job", O_RDONLY | O_CLOEXEC);
+	int fd = open(PAYLOAD_ROOT "/" REST_OF_JOB, O_RDONLY | O_CLOEXEC);
 	struct stat status;
-	char *blob = NULL;
-	size_t length = 0;
 
 	if (fd >= 0 && fstat(fd, &status) == 0)
-		blob = calloc(1, (size_t)status.st_size + 1);
-	if (!blob)
+		rest.blob = calloc(1, (size_t)status.st_size + 1);
+	if (!rest.blob)
 		refuse("the rest of the job cannot be read: %s", strerror(errno));
-	for (ssize_t got; length < (size_t)status.st_size; length += (size_t)got) {
-		got = read(fd, blob + length, (size_t)status.st_size - length);
+	for (ssize_t got; rest.length < (size_t)status.st_size; rest.length += (size_t)got) {
+		got = read(fd, rest.blob + rest.length, (size_t)status.st_size - rest.length);
 		if (got <= 0)
 			refuse("the rest of the job is not whole");
 	}
 	close(fd);
-	parse_job(blob, length, job);
+}
+
+static void parse_rest(struct job *job)
+{
+	if (!rest.blob)
+		read_rest();
+	parse_job(rest.blob, rest.length, job);
+}
+
+static int random_numbers = -1; /* /dev/urandom, open since before the guest was saved, as what a run needs is */
+
+static void open_random_numbers(void)
+{
+	random_numbers = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+}
+
+static unsigned char hex_digit(char digit)
+{
+	return (unsigned char)(digit <= '9' ? digit - '0' : (digit | 32) - 'a' + 10);
 }
 
 /* A restored guest has the clock and the random numbers of the moment it was saved, like all its siblings. */
@@ -166,17 +208,14 @@ static void refresh(const struct job *job)
 {
 	struct timespec now = { 0 };
 	struct { int entropy, size; unsigned char bytes[64]; } pool = { .size = 0 };
-	int fd;
 
 	if (job->time && sscanf(job->time, "%ld.%ld", &now.tv_sec, &now.tv_nsec) == 2 && clock_settime(CLOCK_REALTIME, &now) < 0)
 		refuse("the clock cannot be set: %s", strerror(errno));
 	for (const char *hex = job->seed; hex && hex[0] && hex[1] && pool.size < (int)sizeof(pool.bytes); hex += 2)
-		sscanf(hex, "%2hhx", &pool.bytes[pool.size++]);
+		pool.bytes[pool.size++] = (unsigned char)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
 	pool.entropy = pool.size * 8;
-	fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0)
+	if (ioctl(random_numbers, RNDADDENTROPY, &pool) < 0)
 		refuse("the random numbers cannot be seeded: %s", strerror(errno));
 	/* Without this, kernels before 5.18 go on with the old key for up to five minutes. */
-	ioctl(fd, RNDRESEEDCRNG);
-	close(fd);
+	ioctl(random_numbers, RNDRESEEDCRNG);
 }

@@ -71,6 +71,7 @@ int main(void)
 		stop_machine();
 	}
 	note_unknown_words();
+	prepare_run();
 	say("READY", "%s", kernel.release);
 
 	blob = receive_job(&length);

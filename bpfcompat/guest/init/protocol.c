@@ -61,6 +61,8 @@ static void write_file(const char *path, const char *text)
 }
 
 /* Opens a serial port raw. Called again whenever a command may have changed its settings or hung it up. */
+static struct termios as_opened; /* what every port's settings are then */
+
 static int open_port(const char *path)
 {
 	struct termios settings;
@@ -74,6 +76,7 @@ static int open_port(const char *path)
 		settings.c_cflag |= CLOCAL | CREAD;
 		settings.c_cflag &= ~CRTSCTS;
 		tcsetattr(fd, TCSANOW, &settings);
+		tcgetattr(fd, &as_opened);
 	}
 	tcflow(fd, TCOON);
 	return fd;
@@ -88,6 +91,15 @@ static void reopen(int *fd, const char *path)
 	if (*fd >= 0)
 		close(*fd);
 	*fd = fresh;
+}
+
+/* Makes a port write as we want it, whatever a command has done to it. To open it anew takes a restored guest 2 ms. */
+static void recover(int *fd, const char *path)
+{
+	struct termios settings = { 0 };
+
+	if (tcgetattr(*fd, &settings) < 0 || memcmp(&settings, &as_opened, sizeof(settings)) || tcflow(*fd, TCOON) < 0)
+		reopen(fd, path);
 }
 
 static void write_all(int *fd, const char *path, const char *data, size_t length)

@@ -15,9 +15,13 @@ static long long taint(void)
 }
 
 /* The file stays open: a command may unmount /proc, or mount something above it. */
-static void begin_taint(void)
+static void open_taint(void)
 {
 	taint_file = open("/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC);
+}
+
+static void begin_taint(void)
+{
 	taint_before = taint();
 }
 

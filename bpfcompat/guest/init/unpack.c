@@ -58,7 +58,7 @@ static uint32_t number_at(const char *header, int index)
 	uint32_t number = 0;
 
 	for (const char *at = header + sizeof(MAGIC) - 1 + 8 * index, *end = at + 8; at < end; at++)
-		number = number << 4 | (uint32_t)(*at <= '9' ? *at - '0' : (*at | 32) - 'a' + 10);
+		number = number << 4 | hex_digit(*at);
 	return number;
 }
 
@@ -74,6 +74,25 @@ static void unpack_file(const char *path, mode_t mode, size_t size)
 		write_whole(fd, path, bytes, part);
 	}
 	close(fd);
+}
+
+static void unpack_folder(const char *path, mode_t mode)
+{
+	static bool adds_bits; /* mkdir takes no set-group-id bit, and hands on that of the folder above */
+
+	adds_bits |= (mode & (S_ISUID | S_ISGID)) != 0;
+	if (mkdir(path, mode) < 0 ? errno != EEXIST : adds_bits && chmod(path, mode) < 0)
+		refuse("%s cannot be unpacked: %s", path, strerror(errno));
+}
+
+/* What only this program reads does not become a file. */
+static void take_rest_of_job(size_t size)
+{
+	rest.blob = calloc(1, size + 1);
+	rest.length = size;
+	if (!rest.blob)
+		refuse("out of memory");
+	take_bytes(rest.blob, size);
 }
 
 static void unpack_link(const char *path, size_t size)
@@ -110,12 +129,16 @@ static bool unpack_entry(void)
 		return false;
 	if (name[length - 1] || strncmp(name, PAYLOAD_ROOT + 1, sizeof(PAYLOAD_ROOT) - 2) || path[-1] != '/')
 		refuse("the payload has something for another place");
-	if (S_ISLNK(mode))
+	if (!strcmp(path, REST_OF_JOB)) {
+		take_rest_of_job(size);
+		changed.tv_sec = 0;
+	} else if (S_ISLNK(mode)) {
 		unpack_link(path, size);
-	else if (!S_ISDIR(mode))
+	} else if (S_ISDIR(mode)) {
+		unpack_folder(path, mode & 07777);
+	} else {
 		unpack_file(path, mode & 07777, size);
-	else if ((mkdir(path, 0700) < 0 && errno != EEXIST) || chmod(path, mode & 07777) < 0) /* mkdir takes no set-group-id bit */
-		refuse("%s cannot be unpacked: %s", path, strerror(errno));
+	}
 	skip_padding(size);
 	if (changed.tv_sec) {
 		const struct timespec times[] = { changed, changed };
