@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -47,8 +48,38 @@ def test_it_is_one():
     assert (Changes(), Changes().seen) == (Changes(), ["made"])
     with pytest.raises(dataclasses.FrozenInstanceError):
         Point(1).x = 5
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
-        Point()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del Point(1).x
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Changes())
+
+
+@pytest.mark.parametrize(
+    ("values", "named"), [((), {}), ((), {"y": 1}), ((1, 2, {}, 4), {}), ((1,), {"x": 1}), ((1,), {"z": 1})]
+)
+def test_what_it_is_made_of_is_looked_at(values, named):
+    said = re.escape("Point() takes ['x', 'y', 'more'] and needs ['x']; it got ")
+    with pytest.raises(TypeError, match=said):
+        Point(*values, **named)
+    with pytest.raises(TypeError, match=r"takes \[\]"):
+        Changes(["not", "asked"])
+
+
+def test_what_a_class_has_written_itself_stays():
+    @dataclass(frozen=True)
+    class Own:
+        x: int = 1
+
+        def __eq__(self, other):
+            return True
+
+        def __hash__(self):
+            return 5
+
+        def __repr__(self):
+            return "own"
+
+    assert (Own(1) == Own(2), hash(Own()), repr(Own())) == (True, 5, "own")
 
 
 def test_its_fields_and_its_copies_need_no_instance_before():
