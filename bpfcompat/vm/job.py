@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -102,7 +102,7 @@ def of_shell(check: Check, payload: Payload, rows: int, columns: int) -> list[tu
 def blob(parts: Parts) -> bytes:
     """Return a job as it goes over the wire, with what a restored guest needs of this moment: NUL-terminated names and values."""
     now = time.time_ns()
-    fresh = [("time", f"{now // 10**9}.{now % 10**9:09}"), ("seed", secrets.token_hex(64))]
+    fresh = [("time", f"{now // 10**9}.{now % 10**9:09}"), ("seed", os.urandom(64).hex())]
     return _joined([*parts, *fresh])
 
 

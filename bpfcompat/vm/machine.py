@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import time
 import zlib
 from collections.abc import Callable
@@ -63,7 +63,7 @@ class Guest:
 
         live: where the command's streams go as they come, instead of into the evidence.
         """
-        self.nonce = secrets.token_hex(16)
+        self.nonce = os.urandom(16).hex()
         self._emulator = emulator
         self._pulse = Pulse(self._emulator, self.nonce)
         self._streams = self._emulator.read_streams(self._pulse.check, live)
