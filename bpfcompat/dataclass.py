@@ -95,26 +95,26 @@ else:
     def _initializer(kind: type, fields: tuple[dataclasses.Field[Any], ...]) -> Callable[..., None]:
         names = [field.name for field in fields if field.init]
         defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
-        factories = [
-            (field.name, field.default_factory) for field in fields if field.default_factory is not dataclasses.MISSING
-        ]
-        needed = set(names) - defaults.keys() - {name for name, _ in factories}
-        known = frozenset(names)
+        factories = {
+            field.name: field.default_factory for field in fields if field.default_factory is not dataclasses.MISSING
+        }
+        whole = {*names, *defaults, *factories}
+        unasked = whole.difference(names)
         has_more = hasattr(kind, "__post_init__")
 
         def initialize(self: Any, *values: Any, **named: Any) -> None:
-            given = dict(zip(names, values, strict=False))
-            given.update(named)
-            if len(given) != len(values) + len(named) or not needed <= given.keys() <= known:
-                raise TypeError(
-                    f"{kind.__name__}() takes {names} and needs {sorted(needed)}; it got {len(values)} values and {sorted(named)}"
-                )
-            own = self.__dict__  # past __setattr__
-            own.update(defaults)
-            own.update(given)
-            for name, factory in factories:
-                if name not in given:
-                    own[name] = factory()
+            given = len(values) + len(named)
+            if values:
+                named.update(zip(names, values, strict=False))
+            wrong = len(named) != given or not unasked.isdisjoint(named)
+            if given < len(whole):
+                named = {**defaults, **named}
+                for name, factory in factories.items():
+                    if name not in named:
+                        named[name] = factory()
+            if wrong or named.keys() != whole:
+                raise TypeError(f"{kind.__name__}() takes {names}; it got {len(values)} values and {sorted(named)}")
+            object.__setattr__(self, "__dict__", named)
             if has_more:
                 self.__post_init__()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 Command = tuple[str, dict[str, Any]]
 """Its name and its arguments."""
+_CLOSED = "the monitor is closed"
 
 
 class MonitorError(Exception):
@@ -63,6 +64,8 @@ class Monitor:
                 self._socket.sendall(requests)
             else:
                 socket.send_fds(self._socket, [requests], [descriptor])
+        except BrokenPipeError as error:
+            raise MonitorError(_CLOSED) from error
         except OSError as error:
             raise MonitorError(f"{commands[-1][0]}: {error}") from error
 
@@ -85,12 +88,14 @@ class Monitor:
     def _receive(self) -> dict[str, Any]:
         try:
             line = self._lines.readline()
+        except ConnectionResetError as error:  # it has not read all that was sent
+            raise MonitorError(_CLOSED) from error
         except OSError as error:
             raise MonitorError(f"the monitor does not answer: {error}") from error
         if not line:
-            raise MonitorError("the monitor is closed")
+            raise MonitorError(_CLOSED)
         try:
             answer: dict[str, Any] = json.loads(line)
         except ValueError as error:  # cut off by QEMU's end
-            raise MonitorError("the monitor is closed") from error
+            raise MonitorError(_CLOSED) from error
         return answer

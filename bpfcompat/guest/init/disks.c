@@ -225,27 +225,11 @@ static void make_static_nodes(void)
 		fclose(list);
 }
 
-/*
- * A disk's one reader waits for each read. To sort, to delay and to count reads takes a restored guest 3 ms of translation (Linux 6.1,
- * QEMU 7.2).
- */
-static void read_plainly(const char *disk)
-{
-	static const char *const settings[][2] = { { "scheduler", "none" }, { "iostats", "0" } };
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-		snprintf(path, sizeof(path), "/sys/block/%s/queue/%s", disk, settings[i][0]);
-		write_file(path, settings[i][1]);
-	}
-}
-
 /* A payload may be unpacked to where it can be written to; the command sees it where it cannot. */
 static void prepare_payload(void)
 {
 	int fd = open(payload_device, O_RDONLY | O_DIRECT | O_NOATIME | O_CLOEXEC);
 
-	read_plainly(payload_device + strlen("/dev/"));
 	mkdir(INBOX, 0755);
 	if (fd < 0 || mount("tmpfs", INBOX, "tmpfs", 0, "mode=0755") < 0 ||
 	    mount(INBOX, PAYLOAD_ROOT, NULL, MS_BIND, NULL) < 0 ||

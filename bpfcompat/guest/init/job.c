@@ -35,7 +35,7 @@ static void wait_for_clock(void)
 {
 	char name[16] = "";
 
-	for (int tries = 0; tries < 60; tries++) {
+	for (int tries = 0; tries < 200; tries++) {
 		int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
 		ssize_t got = read(fd, name, sizeof(name) - 1);
 

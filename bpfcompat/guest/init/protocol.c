@@ -60,9 +60,9 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-/* Opens a serial port raw. Called again whenever a command may have changed its settings or hung it up. */
-static struct termios as_opened; /* what every port's settings are then */
+static struct termios as_opened; /* every port's settings then */
 
+/* Opens a serial port raw. Called again where a command has changed its settings or hung it up. */
 static int open_port(const char *path)
 {
 	struct termios settings;

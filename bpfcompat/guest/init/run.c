@@ -220,7 +220,6 @@ static void prepare_run(void)
 	open_taint();
 	open_counters();
 	/* What is read into memory that is not there yet has the kernel fault on its own account, which is other code than our faults. */
-	free(malloc(sizeof(struct job)));
 	if (mlockall(MCL_CURRENT) < 0 || munlockall() < 0)
 		log_line("mlockall: %s", strerror(errno));
 }
