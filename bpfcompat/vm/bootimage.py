@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 _RESTORE_SECONDS = 10.0
-_SETTLE_SECONDS = 30.0
-"""An x86 kernel may be busy with its clock for some seconds after its boot."""
 _CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}]
 
 
@@ -123,7 +121,7 @@ def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> flo
     with start(machine, payload, image, qemu.Memory(image / "ram", saving=True)) as guest:
         guest.wait_ready(deadline)
         booted = time.monotonic() - started
-        guest.settle(time.monotonic() + _SETTLE_SECONDS)
+        guest.settle(deadline)
         with _told(guest):
             state = _state_of(guest.monitor(_RESTORE_SECONDS))
     (image / "state").write_bytes(state)
@@ -136,7 +134,7 @@ def _save(machine: qemu.Machine, image: Path, name: str, deadline: float) -> flo
     trial = image / "trial"
     trial.mkdir()
     with restore(machine, image, payload, trial) as guest:
-        guest.settle(time.monotonic() + _SETTLE_SECONDS)
+        guest.settle(time.monotonic() + _RESTORE_SECONDS)
     shutil.rmtree(trial)
     for used in (payload, *image.glob("std*.log"), image / "qemu.log"):
         used.unlink()

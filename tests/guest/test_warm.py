@@ -82,17 +82,6 @@ def test_two_restored_guests_share_no_random_numbers_and_know_the_time(verdicts)
     restored_guests_share_nothing(verdicts, KERNELS)
 
 
-def test_no_restored_kernel_is_still_busy_with_its_boot(verdicts):
-    """A second after it has booted, an x86 kernel measures its clock, takes another, and says so: once, and not in every run."""
-    command = (
-        "cat /sys/devices/system/clocksource/clocksource0/current_clocksource; before=$(dmesg | wc -l); sleep 1.5;"
-        " ! dmesg | tail -n +$((before + 1)) | grep 'Refined TSC'"
-    )
-    for record in verdicts(command, kernels=KERNELS, options=Options(force=True)):
-        assert (record.boot, record.verdict.status) == ("warm", Status.PASS)
-        assert record.outcome.stdout.tail.splitlines()[0] not in ("", "tsc-early")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", [{"cpus": 2}, {"memory": 200}, {"memory": 3000, "cpus": 3}])
 def test_any_memory_and_any_number_of_processors(verdicts, machine):

@@ -228,13 +228,14 @@ static void make_static_nodes(void)
 /* A payload may be unpacked to where it can be written to; the command sees it where it cannot. */
 static void prepare_payload(void)
 {
-	int fd = open(payload_device, O_RDONLY | O_DIRECT | O_NOATIME | O_CLOEXEC);
+	int fd;
 
 	mkdir(INBOX, 0755);
+	fd = open(payload_device, O_RDONLY | O_DIRECT | O_NOATIME | O_CLOEXEC);
 	if (fd < 0 || mount("tmpfs", INBOX, "tmpfs", 0, "mode=0755") < 0 ||
 	    mount(INBOX, PAYLOAD_ROOT, NULL, MS_BIND, NULL) < 0 ||
 	    mount(NULL, PAYLOAD_ROOT, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) < 0)
-		log_line("there is no place for a payload: %s", strerror(errno));
+		log_line("there is no place for a payload, or its disk cannot be opened: %s", strerror(errno));
 	else
 		payload_disk = fd;
 }

@@ -28,26 +28,6 @@ static void read_line(char *line, size_t size)
 }
 
 /*
- * Linux takes another clock source a second after its boot, and says so, once it has measured the processor's (arch/x86/kernel/tsc.c):
- * that is not to happen in every restored guest, in the middle of its command. Nothing tells of it but this file.
- */
-static void wait_for_clock(void)
-{
-	char name[16] = "";
-
-	for (int tries = 0; tries < 200; tries++) {
-		int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
-		ssize_t got = read(fd, name, sizeof(name) - 1);
-
-		close(fd);
-		name[got > 0 ? got : 0] = 0;
-		if (strcmp(name, "tsc-early\n"))
-			return;
-		usleep(50000);
-	}
-}
-
-/*
  * Makes this guest smaller to save: the boot's own code and the packed initramfs are free memory by now, but not empty.
  * The kernel hands it out first, and zeroes it for a process: 13 MB less on disk, for 50 ms of the boot that is saved.
  */
@@ -56,7 +36,6 @@ static void settle(void)
 	struct sysinfo memory;
 	pid_t child;
 
-	wait_for_clock();
 	sysinfo(&memory);
 	child = memory.freeram * memory.mem_unit > 4ul * STALE ? fork() : -1;
 	if (child == 0) {
