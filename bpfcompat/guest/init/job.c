@@ -137,37 +137,50 @@ static void parse_job(char *blob, size_t length, struct job *job)
 	}
 }
 
-/*
- * Of a program the payload has the rest of its job, in the same form: a port takes 10 microseconds for a byte under emulation, and what
- * it finds in its environment may be some KiB.
- */
 static struct {
-	char *blob; /* out of an archive */
+	char *blob;
 	size_t length;
-} rest;
+} rest_of_job;
+
+/* Returns where the rest of the job is to be put. */
+static char *room_for_rest(size_t length)
+{
+	rest_of_job.blob = calloc(1, length + 1);
+	if (!rest_of_job.blob)
+		refuse("the rest of the job cannot be read: %s", strerror(errno));
+	rest_of_job.length = length;
+	return rest_of_job.blob;
+}
 
 static void read_rest(void)
 {
 	int fd = open(PAYLOAD_ROOT "/" REST_OF_JOB, O_RDONLY | O_CLOEXEC);
 	struct stat status;
+	char *to;
 
-	if (fd >= 0 && fstat(fd, &status) == 0)
-		rest.blob = calloc(1, (size_t)status.st_size + 1);
-	if (!rest.blob)
+	if (fd < 0 || fstat(fd, &status) < 0)
 		refuse("the rest of the job cannot be read: %s", strerror(errno));
-	for (ssize_t got; rest.length < (size_t)status.st_size; rest.length += (size_t)got) {
-		got = read(fd, rest.blob + rest.length, (size_t)status.st_size - rest.length);
+	to = room_for_rest((size_t)status.st_size);
+	for (size_t length = rest_of_job.length; length > 0;) {
+		ssize_t got = read(fd, to, length);
+
 		if (got <= 0)
 			refuse("the rest of the job is not whole");
+		to += got;
+		length -= (size_t)got;
 	}
 	close(fd);
 }
 
+/*
+ * Of a program the payload has the rest of its job, in the same form: a port takes 10 microseconds for a byte under emulation, and what
+ * it finds in its environment may be some KiB. Of an archive it has been taken already (unpack.c).
+ */
 static void parse_rest(struct job *job)
 {
-	if (!rest.blob)
+	if (!rest_of_job.blob)
 		read_rest();
-	parse_job(rest.blob, rest.length, job);
+	parse_job(rest_of_job.blob, rest_of_job.length, job);
 }
 
 static int random_numbers = -1; /* /dev/urandom, open since before the guest was saved, as what a run needs is */

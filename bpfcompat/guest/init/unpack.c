@@ -85,16 +85,6 @@ static void unpack_folder(const char *path, mode_t mode)
 		refuse("%s cannot be unpacked: %s", path, strerror(errno));
 }
 
-/* What only this program reads does not become a file. */
-static void take_rest_of_job(size_t size)
-{
-	rest.blob = calloc(1, size + 1);
-	rest.length = size;
-	if (!rest.blob)
-		refuse("out of memory");
-	take_bytes(rest.blob, size);
-}
-
 static void unpack_link(const char *path, size_t size)
 {
 	char target[PATH_MAX];
@@ -129,16 +119,17 @@ static bool unpack_entry(void)
 		return false;
 	if (name[length - 1] || strncmp(name, PAYLOAD_ROOT + 1, sizeof(PAYLOAD_ROOT) - 2) || path[-1] != '/')
 		refuse("the payload has something for another place");
-	if (!strcmp(path, REST_OF_JOB)) {
-		take_rest_of_job(size);
-		changed.tv_sec = 0;
-	} else if (S_ISLNK(mode)) {
-		unpack_link(path, size);
-	} else if (S_ISDIR(mode)) {
-		unpack_folder(path, mode & 07777);
-	} else {
-		unpack_file(path, mode & 07777, size);
+	if (!strcmp(path, REST_OF_JOB)) { /* only this program reads it, so it does not become a file */
+		take_bytes(room_for_rest(size), size);
+		skip_padding(size);
+		return true;
 	}
+	if (S_ISLNK(mode))
+		unpack_link(path, size);
+	else if (S_ISDIR(mode))
+		unpack_folder(path, mode & 07777);
+	else
+		unpack_file(path, mode & 07777, size);
 	skip_padding(size);
 	if (changed.tv_sec) {
 		const struct timespec times[] = { changed, changed };
