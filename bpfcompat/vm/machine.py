@@ -71,7 +71,7 @@ class Guest:
         self.starved = ""
         """What kept the command from running until its limit was up, if that was this host."""
         self.console_before = 0
-        """Bytes of console.log that were there when the command began."""
+        """Bytes of console.log that were there when the guest got its job."""
 
     def __enter__(self) -> Guest:
         return self
@@ -146,6 +146,8 @@ class Guest:
 
         Raises NoVerdict (STAGING_FAILURE, BOOT_FAILURE, HOST_FAILURE).
         """
+        # Not when BEGIN is read: a busy host may read it after the command has had the kernel say something.
+        self.console_before = (self._emulator.folder / "console.log").stat().st_size
         blob = job.blob(parts)
         self._command = Command(self._emulator, self._streams, self._pulse, self.nonce, ready)
         self._collects = any(name == "collect" for name, _ in parts)
@@ -165,7 +167,6 @@ class Guest:
             ) from error
         except ConnectionEnded as error:
             raise self._gone("before the command began") from error
-        self.console_before = (self._emulator.folder / "console.log").stat().st_size
         release, machine, version = line.fields
         return Observed(release, machine, version)
 

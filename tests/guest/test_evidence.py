@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from lxml import etree
 
 from bpfcompat.cli import main
 from bpfcompat.project import schema
+from bpfcompat.vm import console
 
 KERNELS = {
     "old": "apt:bullseye/linux-image-cloud-amd64",
@@ -189,3 +191,17 @@ def test_verdicts_travel_and_can_be_refused(project, capsys):
     assert "is not trusted here" in said(capsys, "explain", "new/load", "--workdir", "elsewhere")
     assert "(4 run, 0 cached)" in said(capsys, "run", "--workdir", "elsewhere", code=2)
     assert "(nothing booted" in said(capsys, "run", "--workdir", "elsewhere", code=2), "now they are its own"
+
+
+def test_what_the_kernel_says_is_kept_however_late_we_read_that_the_command_began(verdicts, monkeypatch):
+    next_line = console.Control.next_line
+
+    def late(self, deadline):
+        line = next_line(self, deadline)
+        if line.kind == "BEGIN":
+            time.sleep(2)
+        return line
+
+    monkeypatch.setattr(console.Control, "next_line", late)
+    (record,) = verdicts("echo '<3>said early' >/dev/kmsg")
+    assert "said early" in record.outcome.kernel_log
